@@ -1,0 +1,56 @@
+"""What a command's handler gets beside its arguments: the machine as the monitors see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.graph import Graph
+    from backcheck_engine.jobs.job_list import JobList
+    from backcheck_engine.json_value import JsonObject
+    from backcheck_engine.release import Release
+
+
+class RunState(Enum):
+    """The states of `query-status` that a machine without a processor can be in."""
+
+    PRELAUNCH = "prelaunch"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SHUTDOWN = "shutdown"
+
+
+class ShutdownCause(Enum):
+    """Why the machine goes down; the value is the `reason` of the event SHUTDOWN."""
+
+    HOST_QMP_QUIT = "host-qmp-quit"
+    HOST_SIGNAL = "host-signal"
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """The machine, its graph and its jobs; one for all monitors."""
+
+    graph: Graph
+    jobs: JobList
+    release: Release
+    name: str | None = None
+    uuid: str | None = None
+    run_state: RunState = RunState.RUNNING
+    """With -S the machine starts in PRELAUNCH."""
+    broadcast: Callable[[str, JsonObject | None], None]
+    """Sends an event to every monitor that has negotiated."""
+    request_shutdown: Callable[[ShutdownCause], None]
+    write_stdout: Callable[[str], None]
+    """Writes text to the program's standard output, at once."""
+
+    def emit(self, event: str, data: JsonObject | None = None) -> None:
+        """Send an event to all monitors, through the queue that their replies use."""
+        self.broadcast(event, data)
+
+    def shutdown(self, cause: ShutdownCause) -> None:
+        """Begin to shut down; returns at once."""
+        self.request_shutdown(cause)
