@@ -1,0 +1,37 @@
+"""What every test here shares: a time limit, and how often a random test repeats itself."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+
+TIMEOUT_S = 120
+SOAK_TIMEOUT_S = 1800
+SOAK_FACTOR = 10
+
+settings.register_profile("tests", deadline=None, print_blob=True)
+settings.register_profile("soak", deadline=None, print_blob=True, max_examples=settings.default.max_examples * SOAK_FACTOR)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the long random tests in full")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("soak" if config.getoption("--soak") else "tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    soak = config.getoption("--soak")
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SOAK_TIMEOUT_S if soak else TIMEOUT_S))
+        if not soak and item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.skip(reason="a long random test: tox -e soak"))
+
+
+@pytest.fixture(scope="session")
+def repetitions(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """How many rounds of ``full`` to make: all of them in a soak, else a tenth, at least one."""
+    soak = request.config.getoption("--soak")
+    return lambda full: full if soak else max(1, full // SOAK_FACTOR)
