@@ -1,0 +1,84 @@
+"""The edges of the graph: a child is one use of a node by a parent, with what that use needs and allows."""
+
+import enum
+from typing import TYPE_CHECKING, Protocol
+
+from backcheck_engine.block.permissions import Permission
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
+
+
+class ChildRole(enum.Flag):
+    """What a parent node keeps in a child."""
+
+    NONE = 0
+    DATA = enum.auto()
+    METADATA = enum.auto()
+    FILTERED = enum.auto()
+    """The parent passes its own content through from this child."""
+    COW = enum.auto()
+    """The content below an overlay."""
+    PRIMARY = enum.auto()
+    """The child that names the image: `file` for a format."""
+    IMAGE = DATA | METADATA | PRIMARY
+
+
+class ChildOwner(Protocol):
+    """Who holds a child: a node, a backend or a job.
+
+    All methods are synchronous. `drained_poll` is asked repeatedly while a drained section begins; whenever its
+    answer turns from True to False, the owner calls `graph.drain_kick()`.
+    """
+
+    def describe(self) -> str:
+        """The owner as it reads in a permission conflict: "node 'x'", "block device 'd'", "backup job 'j'"."""
+        ...
+
+    def drained_begin(self, child: "Child") -> None:
+        """Stop making new requests through `child`; may be called several times."""
+        ...
+
+    def drained_poll(self, child: "Child") -> bool:
+        """Whether the owner is still busy, so that the drained section has to wait."""
+        ...
+
+    def drained_end(self, child: "Child") -> None:
+        """Undo one drained_begin."""
+        ...
+
+    def resized(self, child: "Child") -> None:
+        """The node behind `child` has a new size."""
+        ...
+
+
+class Child:
+    """One use of `node` by `owner`, called `name` there ("root", "file", "backing", "source node", …)."""
+
+    __slots__ = ("name", "node", "owner", "permissions", "quiesced", "role", "shared", "stays_at_node")
+
+    def __init__(
+        self,
+        name: str,
+        node: "Node",
+        *,
+        owner: ChildOwner,
+        role: ChildRole = ChildRole.NONE,
+        permissions: Permission = Permission.NONE,
+        shared: Permission = Permission.ALL,
+        stays_at_node: bool = False,
+    ) -> None:
+        self.name = name
+        self.owner = owner
+        self.role = role
+        self.permissions = permissions
+        self.shared = shared
+        self.node = node
+        """The node used; only the graph changes it."""
+        self.stays_at_node = stays_at_node
+        """Graph.replace_node leaves this use where it is (a job's uses of its source)."""
+        self.quiesced = 0
+        """How many drained_begin calls the owner has had through this child."""
+
+    def __repr__(self) -> str:
+        return f"<Child {self.name!r} of {self.owner.describe()}>"

@@ -1,0 +1,258 @@
+"""What a driver offers. A driver implements requests on one node; the node enforces everything about them.
+
+When a driver's method runs, its node has already bounded, aligned, split and tracked the request, and has checked that
+the node is writable. A request that fails raises `BlockError`; `BlockError.from_errno(errno.ENOTSUP)` from
+`pwrite_zeroes` makes the node write buffers, and from `discard` is ignored.
+"""
+
+import enum
+import errno
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from backcheck_engine.block.child import Child, ChildRole
+from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
+from backcheck_engine.errors import BlockError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
+    from backcheck_engine.block.opening import Opener
+    from backcheck_engine.json_types import JsonObject
+
+
+class DriverKind(enum.Enum):
+    """Where a driver stands in the graph."""
+
+    PROTOCOL = enum.auto()
+    """Reaches the bytes itself; has no children."""
+    FORMAT = enum.auto()
+    """Interprets the bytes of a child."""
+    FILTER = enum.auto()
+    """Passes requests through to one child, with the same content."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Limits:
+    """Shapes of requests that a node can take, in bytes. 0 is no limit."""
+
+    request_alignment: int = 1
+    """The node reads and writes in multiples of this; it pads what is not aligned."""
+    max_transfer: int = 0
+    max_pwrite_zeroes: int = 0
+    pwrite_zeroes_alignment: int = 0
+    max_pdiscard: int = 0
+    pdiscard_alignment: int = 0
+    optimal_transfer: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverInfo:
+    """What other parts need to know of a format."""
+
+    cluster_size: int
+    subcluster_size: int = 0
+    """0 where the format has no subclusters."""
+    is_dirty: bool = False
+    needs_compressed_writes: bool = False
+    vm_state_offset: int = 0
+
+
+class Driver(ABC):
+    """One driver on one node. Subclasses: `super().__init__(node)` first, then open children through the `Opener`."""
+
+    format_name: ClassVar[str]
+    kind: ClassVar[DriverKind]
+    supports_backing: ClassVar[bool] = False
+    supports_compressed_writes: ClassVar[bool] = False
+    supports_discard: ClassVar[bool] = False
+    """Whether `discard` does anything; the node does not track discards that would do nothing."""
+    supports_fua: ClassVar[bool] = False
+    """Whether `pwrite` honours FUA; else the node flushes after the write."""
+    zero_flags: ClassVar[RequestFlag] = RequestFlag.NONE
+    """Which flags `pwrite_zeroes` honours, of FUA, MAY_UNMAP and NO_FALLBACK."""
+    has_variable_size: ClassVar[bool] = False
+    """Whether `size` can change by itself, so that the node asks each time."""
+    protocol_prefix: ClassVar[str | None] = None
+    """The protocol that a filename may start with ("nbd" for nbd:…); None where filenames have no prefix."""
+    needs_filename: ClassVar[bool] = False
+    """Whether a node of this driver cannot be opened without a filename."""
+
+    def __init__(self, node: "Node") -> None:
+        self.node = node
+        node.driver = self
+
+    @classmethod
+    @abstractmethod
+    async def open(cls, opener: "Opener") -> "Driver":
+        """A driver on `opener.node`, with its children attached and its options taken."""
+
+    @classmethod
+    def probe(cls, data: bytes, filename: str) -> int:
+        """How sure this format is, 0 to 100, that an image starting with `data` is its own."""
+        return 0
+
+    @classmethod
+    def parse_filename(cls, filename: str) -> "JsonObject":
+        """The options that `filename` (with its protocol prefix) stands for."""
+        return {"filename": filename}
+
+    # Requests.
+
+    @abstractmethod
+    async def pread(self, offset: int, length: int) -> Buffer:
+        """Exactly `length` bytes."""
+
+    async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
+        """Write `data`; `flags` has at most FUA, SERIALISING and WRITE_UNCHANGED."""
+        raise BlockError.from_errno(errno.ENOTSUP)
+
+    async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
+        """Make the range read as zeroes, without buffers."""
+        raise BlockError.from_errno(errno.ENOTSUP)
+
+    async def pwrite_compressed(self, offset: int, data: Buffer) -> None:
+        """Store `data` compressed; empty `data` ends the compressed part of the image."""
+        raise BlockError.from_errno(errno.ENOTSUP)
+
+    async def discard(self, offset: int, length: int) -> None:
+        """The content of the range is no longer needed."""
+        raise BlockError.from_errno(errno.ENOTSUP)
+
+    async def flush(self) -> None:
+        """Pass on what this driver itself still holds. The node flushes the children afterwards."""
+
+    async def block_status(self, offset: int, length: int, want_zero: bool) -> BlockStatus:
+        """What is at `offset`; `want_zero` off allows an answer that is quick rather than precise about zeroes.
+
+        Without one of its own, a filter delegates and anything else is data all over.
+        """
+        if self.kind is DriverKind.FILTER and self.node.filtered is not None:
+            return BlockStatus(length=length, host_offset=offset, file=self.node.filtered, delegated=True)
+        is_protocol = self.kind is DriverKind.PROTOCOL
+        return BlockStatus(
+            length=length,
+            data=True,
+            host_offset=offset if is_protocol else None,
+            file=self.node if is_protocol else None,
+        )
+
+    async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
+        """Change the size; with `zero` what is added must read as zeroes."""
+        raise BlockError("Image format driver does not support resize", errno.ENOTSUP)
+
+    # Facts.
+
+    @abstractmethod
+    def size(self) -> int:
+        """The exact size in bytes; raises BlockError when it cannot be had. The node rounds it up to sectors."""
+
+    def allocated_size(self) -> int | None:
+        """Bytes that the image takes on its host, or None where nobody knows."""
+        primary = self.node.primary_child
+        return primary.node.allocated_size() if primary is not None else None
+
+    def info(self) -> DriverInfo | None:
+        """Cluster size and the like, or None where the driver has none."""
+        return None
+
+    def specific_info(self) -> "JsonObject | None":
+        """ImageInfoSpecific of QAPI, or None."""
+        return None
+
+    def has_zero_init(self) -> bool:
+        """Whether a newly created image reads as zeroes."""
+        return False
+
+    def refresh_limits(self, limits: Limits) -> None:
+        """Put this driver's limits in; those of the children are in already."""
+
+    def refresh_filename(self) -> str | None:
+        """The exact filename that opens this node again, or None: then the node shows json:{…}."""
+        return None
+
+    def backing_filename(self) -> str | None:
+        """The backing file's name as the image records it, or None."""
+        return None
+
+    # Permissions.
+
+    def child_permissions(
+        self, child: Child, parent_permissions: Permission, parent_shared: Permission
+    ) -> tuple[Permission, Permission]:
+        """(needed, shared) on `child`, when this node's parents together need and share what is given."""
+        return default_child_permissions(child, self.node.is_writable, parent_permissions, parent_shared)
+
+    def prepare_permissions(self, permissions: Permission, shared: Permission) -> None:
+        """This node's parents are about to need and share this. Raise BlockError to refuse."""
+
+    def commit_permissions(self, permissions: Permission, shared: Permission) -> None:
+        """What was prepared is now so."""
+
+    def abort_permissions(self) -> None:
+        """What was prepared is off."""
+
+    # Life.
+
+    def drain_begin(self) -> None:
+        """Start no requests of your own until drain_end."""
+
+    def drain_end(self) -> None:
+        """Undo one drain_begin."""
+
+    def has_own_work(self) -> bool:
+        """Whether requests of the driver's own are under way, for which a drained section waits."""
+        return False
+
+    async def reopen(self, read_only: bool) -> None:
+        """Turn read-only or read-write."""
+
+    async def close(self) -> None:
+        """Write back metadata and let go of resources. Children are detached by the node afterwards."""
+
+    # Debugging.
+
+    def debug_event_is_wanted(self) -> bool:
+        """Whether `debug_event` does anything."""
+        return False
+
+    async def debug_event(self, event: str) -> None:
+        """A format above reached the BlkdebugEvent `event`; may suspend the request that reports it."""
+
+
+def default_child_permissions(
+    child: Child, writable: bool, parent_permissions: Permission, parent_shared: Permission
+) -> tuple[Permission, Permission]:
+    """(needed, shared) by the child's role: a filter's, an overlay's, or that of a format's own storage."""
+    if ChildRole.FILTERED in child.role:
+        return parent_permissions, parent_shared
+    if ChildRole.COW in child.role:
+        return _backing_permissions(parent_permissions, parent_shared)
+    return _storage_permissions(child.role, writable, parent_permissions, parent_shared)
+
+
+def _backing_permissions(needed: Permission, shared: Permission) -> tuple[Permission, Permission]:
+    """An overlay only reads its backing, and lets it change where its own users let the overlay change."""
+    allowed = Permission.CONSISTENT_READ | Permission.WRITE_UNCHANGED
+    if Permission.WRITE in shared:
+        allowed |= Permission.WRITE | Permission.RESIZE
+    return needed & Permission.CONSISTENT_READ, allowed
+
+
+def _storage_permissions(
+    role: ChildRole, writable: bool, needed: Permission, shared: Permission
+) -> tuple[Permission, Permission]:
+    """A format may write metadata at any time, and nobody else may change its file under it."""
+    if ChildRole.METADATA in role:
+        if writable:
+            needed |= Permission.WRITE | Permission.RESIZE
+        needed |= Permission.CONSISTENT_READ
+        shared &= ~(Permission.WRITE | Permission.RESIZE)
+    if ChildRole.DATA in role:
+        shared &= ~Permission.RESIZE
+        if Permission.WRITE_UNCHANGED in needed:
+            needed |= Permission.WRITE
+        if Permission.WRITE in needed:
+            needed |= Permission.RESIZE
+    return needed, shared

@@ -1,0 +1,68 @@
+"""The vocabulary of requests: flags, buffers, kinds of offset, and the answer to a block status query."""
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
+
+Buffer = bytes | bytearray | memoryview
+
+GuestOffset = NewType("GuestOffset", int)
+"""A byte offset in the virtual disk."""
+HostOffset = NewType("HostOffset", int)
+"""A byte offset in the image file."""
+ClusterIndex = NewType("ClusterIndex", int)
+"""The number of a cluster, counted from 0."""
+
+SECTOR_SIZE = 512
+MAX_REQUEST_BYTES = (2**31 - 1) // SECTOR_SIZE * SECTOR_SIZE
+"""The longest read or write; zeroing and discarding may be longer."""
+MAX_IMAGE_BYTES = (2**63 - 1) // 2**30 * 2**30
+"""The largest image, as QEMU bounds it."""
+
+
+class RequestFlag(enum.Flag):
+    """How a write is to be done."""
+
+    NONE = 0
+    FUA = enum.auto()
+    """On stable storage before the request ends."""
+    MAY_UNMAP = enum.auto()
+    """A zero write may deallocate."""
+    NO_FALLBACK = enum.auto()
+    """A zero write fails with ENOTSUP rather than writing buffers."""
+    WRITE_UNCHANGED = enum.auto()
+    """What is read afterwards is what was read before; needs only that permission."""
+    SERIALISING = enum.auto()
+    """Waits for every overlapping request, and they for it."""
+    WRITE_COMPRESSED = enum.auto()
+    """Store compressed, where the driver can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockStatus:
+    """What a driver knows about a range; `length` bytes from the offset asked share it.
+
+    A driver leaves `allocated` and `eof` alone: the node fills them in.
+    """
+
+    length: int
+    """How many bytes share this status: above 0 unless the offset is at the end."""
+    data: bool = False
+    """Reading needs this layer's data."""
+    zero: bool = False
+    """Reads as zeroes."""
+    allocated: bool = False
+    """The content is decided by this layer, not by its backing."""
+    compressed: bool = False
+    eof: bool = False
+    """The range ends where the image ends."""
+    host_offset: int | None = None
+    """Where the bytes lie, unchanged, in `file`."""
+    file: "Node | None" = None
+    delegated: bool = False
+    """Driver only: `file` at `host_offset` knows the answer (a filter, the raw format)."""
+    recurse: bool = False
+    """Driver only: the data may lie in a hole of `file`, which is worth asking."""
