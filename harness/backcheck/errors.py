@@ -73,7 +73,7 @@ class GoldenError(HarnessError):
 class ExpectationFailed(HarnessError):
     """An inline expectation of a case does not hold.
 
-    subject: what was looked at, as `job0`; expected, got: both sides, already rendered; where: the case's file and line.
+    subject: what was looked at, as `job0`; expected, got: both sides, rendered; where: the case's file and line.
     """
 
     def __init__(self, subject: str, *, expected: str, got: str, where: str | None = None) -> None:
