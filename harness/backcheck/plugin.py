@@ -1,0 +1,1 @@
+"""The pytest plugin: collects numbered cases when it is asked to, and nothing else."""
