@@ -36,7 +36,7 @@ class ChildOwner(Protocol):
         ...
 
     def drained_begin(self, child: "Child") -> None:
-        """Stop making new requests through `child`; may be called several times."""
+        """Stop making new requests through `child`; called once, until `drained_end`."""
         ...
 
     def drained_poll(self, child: "Child") -> bool:
@@ -44,7 +44,7 @@ class ChildOwner(Protocol):
         ...
 
     def drained_end(self, child: "Child") -> None:
-        """Undo one drained_begin."""
+        """Undo `drained_begin`."""
         ...
 
     def resized(self, child: "Child") -> None:
@@ -77,8 +77,8 @@ class Child:
         """The node used; only the graph changes it."""
         self.stays_at_node = stays_at_node
         """Graph.replace_node leaves this use where it is (a job's uses of its source)."""
-        self.quiesced = 0
-        """How many drained_begin calls the owner has had through this child."""
+        self.quiesced = False
+        """Whether the owner has been told to make no requests through this child."""
 
     def __repr__(self) -> str:
         return f"<Child {self.name!r} of {self.owner.describe()}>"

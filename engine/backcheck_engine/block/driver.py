@@ -19,7 +19,7 @@ from backcheck_engine.errors import BlockError
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
     from backcheck_engine.block.opening import Opener
-    from backcheck_engine.json_types import JsonObject
+    from backcheck_engine.json_value import JsonObject
 
 
 class DriverKind(enum.Enum):

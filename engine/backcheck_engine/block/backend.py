@@ -1,0 +1,280 @@
+"""A backend: what a guest device, a tool or an export uses to reach the graph.
+
+It holds the edge "root" to its node, keeps requests inside the image, and queues them while the node is drained, so
+that they resume in the order in which they came.
+"""
+
+import asyncio
+import enum
+import errno
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from backcheck_engine import release
+from backcheck_engine.block.child import Child
+from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.request import Buffer, RequestFlag
+from backcheck_engine.errors import BlockError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.graph import Graph
+    from backcheck_engine.block.node import Node
+
+
+class OnError(enum.Enum):
+    """What to do about a request that failed: BlockdevOnError."""
+
+    REPORT = "report"
+    IGNORE = "ignore"
+    ENOSPC = "enospc"
+    STOP = "stop"
+    AUTO = "auto"
+
+    def action(self, error: int) -> "ErrorAction":
+        """What this policy does about the errno `error`."""
+        if self is OnError.IGNORE:
+            return ErrorAction.IGNORE
+        if self is OnError.STOP or (self in (OnError.ENOSPC, OnError.AUTO) and error == errno.ENOSPC):
+            return ErrorAction.STOP
+        return ErrorAction.REPORT
+
+
+class ErrorAction(enum.Enum):
+    """What is done about a request that failed: BlockErrorAction."""
+
+    IGNORE = "ignore"
+    REPORT = "report"
+    STOP = "stop"
+
+
+class IoStatus(enum.Enum):
+    """BlockDeviceIoStatus."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NOSPACE = "nospace"
+
+
+@dataclass(slots=True)
+class Accounting:
+    """What `query-blockstats` counts for a device."""
+
+    read_operations: int = 0
+    read_bytes: int = 0
+    write_operations: int = 0
+    write_bytes: int = 0
+    flush_operations: int = 0
+    failed_read_operations: int = 0
+    failed_write_operations: int = 0
+    failed_flush_operations: int = 0
+    invalid_read_operations: int = 0
+    invalid_write_operations: int = 0
+    total_time_ns: dict[str, int] = field(default_factory=lambda: {"read": 0, "write": 0, "flush": 0})
+
+
+class BlockBackend:
+    """One user's access. `name` is the device's id, or '' for an anonymous backend."""
+
+    def __init__(
+        self,
+        graph: "Graph",
+        name: str = "",
+        *,
+        permissions: Permission = Permission.NONE,
+        shared: Permission = Permission.ALL,
+    ) -> None:
+        self.graph = graph
+        self.name = name
+        self.permissions = permissions
+        self.shared = shared
+        self.root: Child | None = None
+        self.attached_device = ""
+        """The id or path of the guest device that uses this backend, or ''."""
+        self.write_cache = True
+        """Off (cache=writethrough): every write is followed by a flush."""
+        self.allow_write_beyond_eof = False
+        self.queues_while_drained = True
+        """Off for a user that is quiesced in another way and must get its last requests through."""
+        self.on_read_error = OnError.REPORT
+        self.on_write_error = OnError.ENOSPC
+        self.io_status_enabled = False
+        self.io_status = IoStatus.OK
+        self.accounting = Accounting()
+        self.in_flight = 0
+        self.quiesced = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+        if name:
+            graph.add_backend(self)
+
+    # The medium.
+
+    @property
+    def node(self) -> "Node | None":
+        """The root node, or None without a medium."""
+        return self.root.node if self.root is not None else None
+
+    def inserted_node(self) -> "Node":
+        """The root node. Raises BlockError when there is no medium."""
+        if self.root is None:
+            raise BlockError(f"Device '{self.name}' has no medium", errno.ENOMEDIUM)
+        return self.root.node
+
+    def insert(self, node: "Node") -> None:
+        """Make `node` the medium, with a reference of its own. Raises BlockError on a permission conflict."""
+        self.root = self.graph.attach(
+            node, "root", owner=self, permissions=self.permissions, shared=self.shared
+        )
+
+    async def remove(self) -> None:
+        """Let the medium go, after what is in flight on it."""
+        if self.root is None:
+            return
+        async with self.root.node.drained():
+            root, self.root = self.root, None
+            self.graph.detach_now(root)
+        await root.node.unref()
+
+    async def close(self) -> None:
+        """Let the medium and the name go."""
+        await self.remove()
+        if self.name:
+            self.graph.remove_backend(self)
+
+    def set_permissions(self, permissions: Permission, shared: Permission) -> None:
+        """Change what this user needs and shares. Raises BlockError on a conflict; nothing has changed."""
+        if self.root is not None:
+            self.graph.set_permissions(self.root, permissions, shared)
+        self.permissions, self.shared = permissions, shared
+
+    # As an owner of its edge.
+
+    def describe(self) -> str:
+        """How a permission conflict names this backend."""
+        old = release.current() < release.QEMU_7_2
+        name = self.name or self.attached_device
+        if not name:
+            return "a block device" if old else "an unnamed block device"
+        return name if old else f"block device '{name}'"
+
+    def drained_begin(self, child: Child) -> None:
+        """Queue new requests."""
+        self.quiesced += 1
+
+    def drained_poll(self, child: Child) -> bool:
+        """Whether requests that are not queued are still in flight."""
+        return self.in_flight > 0
+
+    def drained_end(self, child: Child) -> None:
+        """Let queued requests go, in the order in which they came."""
+        self.quiesced -= 1
+        if not self.quiesced:
+            while self._queue:
+                waiter = self._queue.popleft()
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def resized(self, child: Child) -> None:
+        """The medium has a new size; whoever shows it asks for it."""
+
+    # Requests. All raise BlockError: ENOMEDIUM without a medium, EIO outside the image, or what the driver says.
+
+    async def pread(self, offset: int, length: int) -> Buffer:
+        """Exactly `length` bytes."""
+        await self._enter()
+        try:
+            self._check_range(offset, length)
+            return await self.inserted_node().pread(offset, length)
+        finally:
+            self._leave()
+
+    async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
+        """Write `data`."""
+        await self._enter()
+        try:
+            self._check_range(offset, len(data))
+            await self.inserted_node().pwrite(offset, data, self._write_flags(flags))
+        finally:
+            self._leave()
+
+    async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
+        """Make a range read as zeroes."""
+        await self._enter()
+        try:
+            self._check_range(offset, length)
+            await self.inserted_node().pwrite_zeroes(offset, length, self._write_flags(flags))
+        finally:
+            self._leave()
+
+    async def pwrite_compressed(self, offset: int, data: Buffer) -> None:
+        """Write `data` compressed."""
+        await self._enter()
+        try:
+            self._check_range(offset, len(data))
+            await self.inserted_node().pwrite_compressed(offset, data)
+        finally:
+            self._leave()
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Say that a range is no longer needed."""
+        await self._enter()
+        try:
+            self._check_range(offset, length)
+            await self.inserted_node().discard(offset, length)
+        finally:
+            self._leave()
+
+    async def flush(self) -> None:
+        """Put everything written on stable storage."""
+        await self._enter()
+        try:
+            await self.inserted_node().flush()
+        finally:
+            self._leave()
+
+    async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
+        """Change the size of the medium."""
+        await self._enter()
+        try:
+            await self.inserted_node().truncate(size, exact=exact, preallocation=preallocation, zero=zero)
+        finally:
+            self._leave()
+
+    @property
+    def size(self) -> int:
+        """The size of the medium in bytes. Raises BlockError without one."""
+        return self.inserted_node().size
+
+    async def _enter(self) -> None:
+        if self.quiesced and self.queues_while_drained:
+            waiter = asyncio.get_running_loop().create_future()
+            self._queue.append(waiter)
+            await waiter
+        self.in_flight += 1
+
+    def _leave(self) -> None:
+        self.in_flight -= 1
+        if self.quiesced and not self.in_flight:
+            self.graph.drain_kick()
+
+    def _check_range(self, offset: int, length: int) -> None:
+        if self.root is None:
+            raise BlockError.from_errno(errno.ENOMEDIUM)
+        if length < 0 or offset < 0:
+            raise BlockError.from_errno(errno.EIO)
+        if not self.allow_write_beyond_eof and offset + length > self.root.node.size:
+            raise BlockError.from_errno(errno.EIO)
+
+    def _write_flags(self, flags: RequestFlag) -> RequestFlag:
+        return flags if self.write_cache else flags | RequestFlag.FUA
+
+    # Errors of the guest's requests.
+
+    def set_io_status(self, error: int) -> None:
+        """Remember that a request failed with the errno `error` and stopped the machine."""
+        if self.io_status_enabled and self.io_status is IoStatus.OK:
+            self.io_status = IoStatus.NOSPACE if error == errno.ENOSPC else IoStatus.FAILED
+
+    def reset_io_status(self) -> None:
+        """Forget a failed request."""
+        self.io_status = IoStatus.OK

@@ -1,0 +1,181 @@
+"""One change of the graph: made tentatively, its permissions prepared in QEMU's order, then committed or undone whole."""
+
+import errno
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from backcheck_engine import release
+from backcheck_engine.block.child import Child
+from backcheck_engine.block.permissions import Permission, first_conflict, permission_names
+from backcheck_engine.errors import BlockError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
+
+
+class GraphChange:
+    """A context manager: leaving it normally commits, an exception undoes everything done through it."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+        self._prepared: dict[Node, None] = {}
+        self._changed: set[Child] = set()
+
+    def __enter__(self) -> "GraphChange":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            for node in self._prepared:
+                node.driver.commit_permissions(*node.cumulative_permissions())
+            return
+        for undo in reversed(self._undo):
+            undo()
+        for node in self._prepared:
+            node.driver.abort_permissions()
+
+    # Edges.
+
+    def attach(self, child: Child) -> None:
+        """Put `child` among the parents of its node and the children of its owner."""
+        _link(child)
+        self._changed.add(child)
+        self._undo.append(lambda: _unlink(child))
+
+    def detach(self, child: Child) -> None:
+        """Take `child` out of the graph."""
+        place = child.node.parents.index(child)
+        _unlink(child)
+        self._undo.append(lambda: _link(child, place))
+
+    def move(self, child: Child, node: "Node") -> None:
+        """Let `child` point to `node`."""
+        old = child.node
+        place = old.parents.index(child)
+        old.parents.remove(child)
+        child.node = node
+        node.parents.insert(0, child)
+        self._changed.add(child)
+
+        def undo() -> None:
+            node.parents.remove(child)
+            child.node = old
+            old.parents.insert(place, child)
+            balance_drain(child)
+
+        self._undo.append(undo)
+        balance_drain(child)
+
+    def set_permissions(self, child: Child, permissions: Permission, shared: Permission) -> None:
+        """Change what one edge needs and shares."""
+        if (permissions, shared) == (child.permissions, child.shared):
+            return
+        before = (child.permissions, child.shared)
+        child.permissions, child.shared = permissions, shared
+        self._changed.add(child)
+
+        def undo() -> None:
+            child.permissions, child.shared = before
+
+        self._undo.append(undo)
+
+    # Permissions.
+
+    def refresh(self, nodes: "Iterable[Node]") -> None:
+        """Check the parents of `nodes` and of all below them, and pass their permissions down.
+
+        Raises BlockError for the first conflict, with parents before children.
+        """
+        for node in parents_first(nodes):
+            conflict = first_conflict(node.parents)
+            if conflict is not None:
+                raise BlockError(self._conflict_text(*conflict), errno.EPERM)
+            self._refresh_node(node)
+
+    def _refresh_node(self, node: "Node") -> None:
+        permissions, shared = node.cumulative_permissions()
+        if permissions & (Permission.WRITE | Permission.WRITE_UNCHANGED) and not node.is_writable:
+            raise BlockError("Block node is read-only", errno.EPERM)
+        if (
+            Permission.WRITE in permissions
+            and Permission.RESIZE not in permissions
+            and node.cached_size % node.limits.request_alignment
+        ):
+            raise BlockError(
+                "Cannot get 'write' permission without 'resize': Image size is not a multiple of request alignment",
+                errno.EPERM,
+            )
+        self._prepared[node] = None
+        node.driver.prepare_permissions(permissions, shared)
+        for child in node.children.values():
+            self.set_permissions(child, *node.driver.child_permissions(child, permissions, shared))
+
+    def _conflict_text(self, requiring: Child, unsharing: Child) -> str:
+        name = requiring.node.node_name
+        refused = permission_names(requiring.permissions & ~unsharing.shared)
+        if release.current() < release.QEMU_7_2:
+            if unsharing in self._changed:
+                return f"Conflicts with use by {_user(requiring)} as '{requiring.name}', which uses '{refused}' on {name}"
+            return (
+                f"Conflicts with use by {_user(unsharing)} as '{unsharing.name}', "
+                f"which does not allow '{refused}' on {name}"
+            )
+        return (
+            f"Permission conflict on node '{name}': permissions '{refused}' are both required by "
+            f"{_user(requiring)} (uses node '{name}' as '{requiring.name}' child) and unshared by "
+            f"{_user(unsharing)} (uses node '{name}' as '{unsharing.name}' child)."
+        )
+
+
+def _user(child: Child) -> str:
+    return child.owner.describe()
+
+
+def _link(child: Child, place: int = 0) -> None:
+    children = getattr(child.owner, "children", None)
+    if children is not None:
+        children[child.name] = child
+    child.node.parents.insert(place, child)
+    balance_drain(child)
+
+
+def _unlink(child: Child) -> None:
+    children = getattr(child.owner, "children", None)
+    if children is not None:
+        del children[child.name]
+    child.node.parents.remove(child)
+    if child.quiesced:
+        child.quiesced = False
+        child.owner.drained_end(child)
+
+
+def balance_drain(child: Child) -> None:
+    """An edge is quiesced exactly while its node is drained, also after it moved."""
+    if child.node.drain_count and not child.quiesced:
+        child.quiesced = True
+        child.owner.drained_begin(child)
+    elif child.quiesced and not child.node.drain_count:
+        child.quiesced = False
+        child.owner.drained_end(child)
+
+
+def parents_first(nodes: "Iterable[Node]") -> "list[Node]":
+    """`nodes` and all nodes below them, each after every parent that is among them."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+
+    def visit(node: "Node") -> None:
+        if node in seen:
+            return
+        seen.add(node)
+        for child in reversed(node.children.values()):
+            visit(child.node)
+        order.append(node)
+
+    for node in nodes:
+        visit(node)
+    order.reverse()
+    return order

@@ -1,0 +1,263 @@
+"""A node of the block graph: its identity, its place among children and parents, and its life.
+
+Requests are in `node_io`, block status in `status`, drained sections in `drain`; the graph alone changes edges.
+"""
+
+import contextlib
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backcheck_engine import release
+from backcheck_engine.block import drain
+from backcheck_engine.block.blockers import Blockers
+from backcheck_engine.block.child import Child, ChildRole
+from backcheck_engine.block.driver import Driver, DriverKind
+from backcheck_engine.block.node_io import NodeIO
+from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.request import SECTOR_SIZE, Buffer, RequestFlag
+from backcheck_engine.errors import BlockError
+from backcheck_engine.json_value import JsonObject
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from backcheck_engine.block.graph import Graph
+    from backcheck_engine.block.opening import Opener
+
+
+@dataclass(slots=True, kw_only=True)
+class CacheMode:
+    """`cache.direct` and `cache.no-flush` of a node; writeback belongs to the backend."""
+
+    direct: bool = False
+    no_flush: bool = False
+
+
+class Node(NodeIO):
+    """One node. Reference counted: whoever opened it, each child edge to it, and the monitor hold one each."""
+
+    def __init__(self, graph: "Graph", node_name: str) -> None:
+        super().__init__()
+        self.graph = graph
+        self.node_name = node_name
+        self.driver: Driver = NoDriver(self)
+        self.children: dict[str, Child] = {}
+        """Outgoing edges by name, in the order in which they were attached."""
+        self.parents: list[Child] = []
+        """Incoming edges, newest first."""
+        self.filename = ""
+        """What QEMU shows as `file` or `filename`: an exact filename or json:{…}."""
+        self.exact_filename = ""
+        """A filename that opens this node again without further options, or ''."""
+        self.options: JsonObject = {}
+        """The node's own options as it was opened with, nested, without generic ones."""
+        self.open_backing_filename: str | None = None
+        """The name under which the backing was opened, as the overlay's header has it."""
+        self.backing_format = ""
+        self.cache = CacheMode()
+        self.force_share = False
+        self.auto_read_only = False
+        self.probed = False
+        """Whether the format was guessed."""
+        self.monitor_owned = False
+        self.encrypted = False
+        self.blockers = Blockers()
+        self.closed = False
+        self._references = 1
+
+    def __repr__(self) -> str:
+        return f"<Node {self.node_name!r}>"
+
+    # Identity.
+
+    @property
+    def device_or_node_name(self) -> str:
+        """How messages call this node: by its device's id, where it is a device's root, else by its node-name."""
+        return self.graph.device_name_of(self) or self.node_name
+
+    @property
+    def format_name(self) -> str:
+        """The driver's name."""
+        return self.driver.format_name
+
+    @property
+    def is_filter(self) -> bool:
+        """Whether the node shows the content of one child unchanged."""
+        return self.driver.kind is DriverKind.FILTER
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the node was opened (or reopened) read-write."""
+        return not self.read_only
+
+    # Neighbours.
+
+    def child_node(self, name: str) -> "Node | None":
+        """The node behind the edge `name`, or None."""
+        child = self.children.get(name)
+        return child.node if child is not None else None
+
+    @property
+    def file(self) -> "Node":
+        """The child `file`; only for drivers that always have one."""
+        return self.children["file"].node
+
+    @property
+    def backing(self) -> "Node | None":
+        """The child `backing`."""
+        return self.child_node("backing")
+
+    @property
+    def primary_child(self) -> Child | None:
+        """The child whose image this node's image is."""
+        return next((child for child in self.children.values() if ChildRole.PRIMARY in child.role), None)
+
+    @property
+    def filtered(self) -> "Node | None":
+        """For a filter, and for raw without offset and size, the node that it passes through."""
+        return next((child.node for child in self.children.values() if ChildRole.FILTERED in child.role), None)
+
+    @property
+    def overlaid(self) -> "Node | None":
+        """For an overlay, the node below it."""
+        return next((child.node for child in self.children.values() if ChildRole.COW in child.role), None)
+
+    @property
+    def below(self) -> "Node | None":
+        """The next node that decides content where this one does not: a filter's child or an overlay's backing."""
+        return (self.filtered if self.is_filter else None) or self.overlaid
+
+    def skip_filters(self) -> "Node":
+        """This node, or what the filters that it begins with show."""
+        node = self
+        while node.is_filter and node.filtered is not None:
+            node = node.filtered
+        return node
+
+    def backing_chain(self) -> "list[Node]":
+        """This node and all below it, filters included."""
+        chain: list[Node] = [self]
+        while (lower := chain[-1].below) is not None:
+            chain.append(lower)
+        return chain
+
+    def root_of(self) -> list[Child]:
+        """Edges from outside the graph (backends, jobs) to this node, newest first."""
+        return [child for child in self.parents if not isinstance(child.owner, Node)]
+
+    # Permissions.
+
+    def cumulative_permissions(self) -> tuple[Permission, Permission]:
+        """(what any parent needs, what all parents share)."""
+        needed, shared = Permission.NONE, Permission.ALL
+        for parent in self.parents:
+            needed |= parent.permissions
+            shared &= parent.shared
+        return needed, shared
+
+    # Facts.
+
+    @property
+    def size(self) -> int:
+        """The virtual size in bytes, rounded up to a whole sector. Raises BlockError."""
+        if self.driver.has_variable_size or self.cached_size < 0:
+            self.refresh_size()
+        return self.cached_size
+
+    def refresh_size(self) -> None:
+        """Ask the driver again."""
+        exact = self.driver.size()
+        self.cached_size = -(-exact // SECTOR_SIZE) * SECTOR_SIZE
+
+    def allocated_size(self) -> int | None:
+        """Bytes that the image takes on its host, or None."""
+        return self.driver.allocated_size()
+
+    # As an owner of edges to other nodes.
+
+    def describe(self) -> str:
+        """How a permission conflict names this node."""
+        if release.current() < release.QEMU_7_2:
+            return self.device_or_node_name
+        return f"node '{self.node_name}'"
+
+    def resized(self, child: Child) -> None:
+        """A child changed its size. A format keeps its own; a filter follows."""
+        if child.node is self.filtered or self.driver.has_variable_size:
+            self.refresh_size()
+            self.notify_resized()
+
+    def notify_resized(self) -> None:
+        """Tell the parents of a new size."""
+        for parent in list(self.parents):
+            parent.owner.resized(parent)
+
+    def drained_begin(self, child: Child) -> None:
+        """A child is being drained: so is this node."""
+        drain.begin(self)
+
+    def drained_poll(self, child: Child) -> bool:
+        """Whether requests are in flight here, which will reach the child."""
+        return drain.is_busy(self)
+
+    def drained_end(self, child: Child) -> None:
+        """Undo `drained_begin`."""
+        drain.end(self)
+
+    # Life.
+
+    def drained(self) -> "AbstractAsyncContextManager[None]":
+        """A section in which no request is in flight here and no parent makes one."""
+        return self.graph.drained(self)
+
+    def ref(self) -> "Node":
+        """Take a reference."""
+        self._references += 1
+        return self
+
+    async def unref(self) -> None:
+        """Give a reference back; the last one closes the node and lets its children go."""
+        self._references -= 1
+        if self._references == 0:
+            await self._close()
+
+    def give_reference_away(self) -> None:
+        """Give back a reference while the caller has another, so that nothing is to be closed."""
+        assert self._references > 1
+        self._references -= 1
+
+    async def _close(self) -> None:
+        """Wait for requests, flush, close the driver, leave the graph and let the children go."""
+        try:
+            async with self.drained():
+                if self.is_writable:
+                    with contextlib.suppress(BlockError):
+                        await self.flush()
+                await self.driver.close()
+        finally:
+            self.closed = True
+            self.graph.forget(self)
+            for child in reversed(list(self.children.values())):
+                await self.graph.detach(child)
+            NoDriver(self)
+
+
+class NoDriver(Driver):
+    """What a node has before it is open and after it is closed: every request fails with ENOMEDIUM."""
+
+    format_name = ""
+    kind = DriverKind.PROTOCOL
+
+    @classmethod
+    async def open(cls, opener: "Opener") -> Driver:
+        return cls(opener.node)
+
+    async def pread(self, offset: int, length: int) -> bytes:
+        raise BlockError.from_errno(errno.ENOMEDIUM)
+
+    async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
+        raise BlockError.from_errno(errno.ENOMEDIUM)
+
+    def size(self) -> int:
+        raise BlockError.from_errno(errno.ENOMEDIUM)
