@@ -100,7 +100,7 @@ def lines_of(entries: Iterable[Entry]) -> list[Line]:
 def identity(entry: Entry) -> str:
     """A text that is the same exactly when two entries say the same; the order of keys does not matter."""
     if isinstance(entry, Command):
-        return f"{_monitor_prefix(entry.monitor)}-> {_quoted_unless(_PLAIN_NAME, entry.name)} {render_values(entry.arguments)}"
+        return f"{_monitor_prefix(entry.monitor)}-> {entry.name!r} {render_values(entry.arguments)}"
     return render_line([entry])
 
 
@@ -116,7 +116,7 @@ def render_line(entries: Iterable[Entry]) -> str:
     return text
 
 
-def _render(entry: Entry) -> str:  # noqa: PLR0911  # one return for each kind of line
+def _render(entry: Entry) -> str:
     match entry:
         case Command():
             arguments = f" {render_values(entry.arguments, sort=False)}" if entry.arguments else ""

@@ -86,14 +86,20 @@ def release_number(release: str) -> ReleaseNumber:
         raise GoldenError(f"'{release}' is not a release, as 7.2") from None
 
 
-def covering_guards(wanted: Iterable[Context], tested: Iterable[Context]) -> list[Guard]:
+def covering_guards(
+    wanted: Iterable[Context], tested: Iterable[Context], preferred: Iterable[Guard] = ()
+) -> list[Guard]:
     """The fewest, simplest guards that together hold exactly in `wanted`, seen among all that were `tested`.
 
-    `wanted` must not tell two implementations of one release and format apart: a guard cannot say that.
+    preferred: taken when one of them says it, since a person may know the release in which a behaviour changed.
+    Raises GoldenError when `wanted` tells two implementations of one release and format apart: no guard can say that.
     """
     wanted_set, tested_set = frozenset(wanted), frozenset(tested)
     if wanted_set == tested_set:
         return [ALWAYS]
+    for guard in preferred:
+        if wanted_set == frozenset(filter(guard.holds, tested_set)):
+            return [guard]
     candidates = _candidates(tested_set)
     remaining, chosen = set(wanted_set), list[Guard]()
     while remaining:
@@ -123,4 +129,6 @@ def _atom_holds(atom: str, context: Context) -> bool:
     match = _RELEASE_ATOM.fullmatch(atom)
     if match:
         return _COMPARISONS[match[1]](release_number(context.release), release_number(match[2]))
-    return atom in (context.format, context.implementation)
+    if atom == ENGINE:
+        return context.implementation.split("-")[0] == ENGINE
+    return atom == context.format
