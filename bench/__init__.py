@@ -1,0 +1,1 @@
+"""Measurements of the bundled engine beside the installed QEMU; see ``run``."""

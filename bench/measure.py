@@ -1,0 +1,88 @@
+"""What is measured. Each function runs one contestant once and returns lists of samples, in seconds or bytes."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.contestant import Contestant
+from bench.images import Image, KiB
+from bench.session import Session, SessionError
+
+GUEST_WRITE = 64 * KiB
+GUEST_WRITES_AT_MOST = 400
+UNLIMITED = 0
+
+
+def backup(contestant: Contestant, source: Image, target_format: str) -> tuple[list[float], list[float]]:
+    """A full backup into a new file: seconds from the command to its completion, and the peak memory in bytes."""
+    target = source.path.with_name(f"target.{target_format}")
+    with _with_disk(contestant, source) as session:
+        started = time.perf_counter()
+        _start_backup(session, target, target_format, UNLIMITED)
+        outcome = session.wait("BLOCK_JOB_COMPLETED")
+        seconds = time.perf_counter() - started
+        memory = session.peak_memory()
+    _forget(target)
+    if "error" in outcome or outcome["offset"] != outcome["len"]:
+        raise SessionError(f"{contestant.name}: the backup did not succeed: {outcome}")
+    return [seconds], [float(memory)]
+
+
+def guest_writes(contestant: Contestant, source: Image, speed: int) -> tuple[list[float]]:
+    """Round trips of guest writes, one after the other all over the disk, as long as a backup runs."""
+    target = source.path.with_name(f"target.{source.format}")
+    # Each run writes into a copy, so that none finds clusters that an earlier one allocated.
+    disk = Image(path=source.path.with_name(f"disk.{source.format}"), format=source.format, size=source.size)
+    shutil.copyfile(source.path, disk.path)
+    offsets = random.Random(2)
+    round_trips: list[float] = []
+    with _with_disk(contestant, disk) as session:
+        _start_backup(session, target, source.format, speed)
+        while len(round_trips) < GUEST_WRITES_AT_MOST:
+            offset = offsets.randrange(disk.size // GUEST_WRITE) * GUEST_WRITE
+            started = time.perf_counter()
+            session.human(f'qemu-io disk0 "write -P 0x5a {offset} {GUEST_WRITE}"')
+            seconds = time.perf_counter() - started
+            if session.happened("BLOCK_JOB_COMPLETED"):
+                break
+            round_trips.append(seconds)
+    _forget(target)
+    _forget(disk.path)
+    return (round_trips,)
+
+
+def greeting(contestant: Contestant) -> tuple[list[float]]:
+    """From the start of a cold program to its greeting."""
+    with Session(contestant.system) as session:
+        return ([session.greeting_s],)
+
+
+def all_cases(contestant: Contestant, results: Path) -> tuple[list[float]]:
+    """The wall time of all numbered cases at ``-n 2``."""
+    program = str(Path(sys.executable).parent / "backcheck")
+    command = [program, "run", "-n", "2", "--on", contestant.implementation, "--results", str(results)]
+    started = time.perf_counter()
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise SessionError(f"the cases do not pass on {contestant.name}:\n{done.stdout}{done.stderr}")
+    return ([seconds],)
+
+
+def _with_disk(contestant: Contestant, image: Image) -> Session:
+    disk = f"if=none,id=disk0,node-name=disk0-node,file={image.path},format={image.format},cache=writeback"
+    return Session(contestant.system, ["-drive", disk])
+
+
+def _start_backup(session: Session, target: Path, target_format: str, speed: int) -> None:
+    session.execute("drive-backup", device="disk0", target=str(target), format=target_format, sync="full", speed=speed)
+
+
+def _forget(path: Path) -> None:
+    """Remove a file, and let the disk come to rest so that the next run does not pay for this one."""
+    path.unlink()
+    os.sync()

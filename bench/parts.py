@@ -1,0 +1,83 @@
+"""The parts of a run: which measures there are, how their runs alternate, and what each has to reach."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bench import measure
+from bench.contestant import Contestant
+from bench.images import GiB, MiB, TiB, make_mixed, make_sparse
+from bench.table import Bound, Row, Target
+
+GREETINGS_PER_ROUND = 3
+ROUNDS_OF_CASES = 2
+LIMITED_SPEED = 64 * MiB
+
+NOT_SLOWER = Target(bound=Bound.RATIO, most=1.0)
+GUEST_WRITE = Target(bound=Bound.RATIO, most=1.25)
+CASES = Target(bound=Bound.RATIO, most=2.0)
+GREETING = Target(bound=Bound.ENGINE, most=150)
+MEMORY = Target(bound=Bound.ENGINE, most=150)
+
+# A function of ``measure``: the contestant and what else it needs -> for each row, the samples of one run.
+Measure = Callable[..., Sequence[list[float]]]
+
+
+class Bench:
+    """One run: who is measured, where, and how often."""
+
+    def __init__(self, *, engine: Contestant, qemu: Contestant, folder: Path, rounds: int) -> None:
+        self.engine = engine
+        self.qemu = qemu
+        self.folder = folder
+        self.rounds = rounds
+
+    def alternate(self, rounds: int, rows: Sequence[Row], samples_of: Measure, *arguments: object) -> Sequence[Row]:
+        """Let both take turns, each first in every other round; samples for which there is no row are dropped."""
+        for number in range(rounds):
+            order = (self.engine, self.qemu) if number % 2 else (self.qemu, self.engine)
+            for contestant in order:
+                for row, samples in zip(rows, samples_of(contestant, *arguments), strict=False):
+                    (row.engine if contestant is self.engine else row.qemu).extend(samples)
+        return rows
+
+    def mixed(self) -> Iterator[Row]:
+        """Full backups of 1 GiB, a quarter zero, a quarter random, half text."""
+        raw, qcow2 = make_mixed(self.folder, GiB)
+        for source, target_format in ((raw, "raw"), (raw, "qcow2"), (qcow2, "qcow2")):
+            row = Row(title=f"1 GiB mixed, {source.format} to {target_format}", unit="s", target=NOT_SLOWER)
+            yield from self.alternate(self.rounds, [row], measure.backup, source, target_format)
+
+    def sparse(self) -> Iterator[Row]:
+        """A full backup of an image that is nearly all holes."""
+        image = make_sparse(self.folder, TiB)
+        rows = [
+            Row(title="1 TiB qcow2 with 128 MiB of data", unit="s", target=NOT_SLOWER),
+            Row(title="  peak memory", unit="MiB", target=MEMORY),
+        ]
+        yield from self.alternate(self.rounds, rows, measure.backup, image, image.format)
+
+    def guest_writes(self) -> Iterator[Row]:
+        """How long a guest waits for a write while it is backed up."""
+        _, image = make_mixed(self.folder, GiB)
+        for title, speed in (("unlimited", measure.UNLIMITED), ("at 64 MiB/s", LIMITED_SPEED)):
+            row = Row(title=f"guest write during a backup {title}", unit="ms", target=GUEST_WRITE)
+            yield from self.alternate(self.rounds, [row], measure.guest_writes, image, speed)
+
+    def greeting(self) -> Iterator[Row]:
+        """How soon a cold program greets."""
+        row = Row(title="greeting after the start", unit="ms", target=GREETING)
+        yield from self.alternate(self.rounds * GREETINGS_PER_ROUND, [row], measure.greeting)
+
+    def cases(self) -> Iterator[Row]:
+        """All numbered cases."""
+        row = Row(title="all cases, -n 2", unit="s", target=CASES)
+        yield from self.alternate(ROUNDS_OF_CASES, [row], measure.all_cases, self.folder / "results")
+
+
+PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "mixed": Bench.mixed,
+    "sparse": Bench.sparse,
+    "guest-writes": Bench.guest_writes,
+    "greeting": Bench.greeting,
+    "cases": Bench.cases,
+}
