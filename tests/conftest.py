@@ -10,7 +10,9 @@ SOAK_TIMEOUT_S = 1800
 SOAK_FACTOR = 10
 
 settings.register_profile("tests", deadline=None, print_blob=True)
-settings.register_profile("soak", deadline=None, print_blob=True, max_examples=settings.default.max_examples * SOAK_FACTOR)
+settings.register_profile(
+    "soak", deadline=None, print_blob=True, max_examples=settings.default.max_examples * SOAK_FACTOR
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
