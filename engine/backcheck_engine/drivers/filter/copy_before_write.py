@@ -1,0 +1,200 @@
+"""The copy-before-write filter: before a write changes a cluster of its source, the old content goes to its target.
+
+A backup job puts one above its source, and shares its `BlockCopy`. The filter's own name in the graph was `backup-top`
+until 6.2.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from backcheck_engine import release
+from backcheck_engine.block.block_copy import DEFAULT_CLUSTER_SIZE, BlockCopy
+from backcheck_engine.block.child import Child, ChildRole
+from backcheck_engine.block.driver import Driver, DriverKind, default_child_permissions
+from backcheck_engine.block.opening import Opener, open_node
+from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.request import Buffer, RequestFlag
+from backcheck_engine.errors import BlockError, EngineError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.graph import Graph
+    from backcheck_engine.block.node import Node
+    from backcheck_engine.json_value import JsonObject
+
+ON_CBW_ERROR: Final = ("break-guest-write", "break-snapshot")
+
+_NO_CLUSTER_SIZE: Final = {
+    True: (
+        "warning: The target block device doesn't provide information about the block size and it doesn't have a "
+        "backing file. The default block size of {0} bytes is used. If the actual block size of the target exceeds "
+        "this default, the backup may be unusable"
+    ),
+    False: (
+        "warning: The target block device doesn't provide information about the block size and it doesn't have a "
+        "backing file. The (default) block size of {0} bytes is used. If the actual block size of the target exceeds "
+        "this value, the backup may be unusable"
+    ),
+}
+"""By whether the release is older than 9.2."""
+
+
+class CopyBeforeWriteDriver(Driver):
+    """Passes everything through to `file`; what a write is about to change is copied to `target` first."""
+
+    format_name: ClassVar[str] = "backup-top" if release.current() < release.QEMU_7_2 else "copy-before-write"
+    kind: ClassVar[DriverKind] = DriverKind.FILTER
+    supports_discard: ClassVar[bool] = True
+    supports_fua: ClassVar[bool] = True
+    zero_flags: ClassVar[RequestFlag] = RequestFlag.FUA | RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.copy: BlockCopy
+        self.breaks_snapshot = False
+        self.snapshot_error: BlockError | None = None
+        """With `breaks_snapshot`, the first failure to copy: the snapshot is broken, guests go on."""
+
+    @classmethod
+    async def open(cls, opener: Opener) -> CopyBeforeWriteDriver:
+        driver = cls(opener.node)
+        await opener.child("file", role=ChildRole.FILTERED | ChildRole.PRIMARY)
+        await opener.child("target", role=ChildRole.DATA)
+        driver.breaks_snapshot = (
+            opener.options.take_enum("on-cbw-error", ON_CBW_ERROR, ON_CBW_ERROR[0]) == "break-snapshot"
+        )
+        min_cluster_size = opener.options.take_size("min-cluster-size")
+        if min_cluster_size & (min_cluster_size - 1):
+            raise BlockError("Cannot create block-copy-state: min-cluster-size needs to be a power of 2")
+        source, target = driver.node.children["file"], driver.node.children["target"]
+        driver.copy = BlockCopy(source, target, cluster_size=job_cluster_size(target.node, min_cluster_size))
+        return driver
+
+    # Requests.
+
+    async def pread(self, offset: int, length: int) -> Buffer:
+        return await self.node.file.pread(offset, length)
+
+    async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
+        await self._guard(offset, len(data), flags)
+        await self.node.file.pwrite(offset, data, flags)
+
+    async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
+        await self._guard(offset, length, flags)
+        await self.node.file.pwrite_zeroes(offset, length, flags)
+
+    async def discard(self, offset: int, length: int) -> None:
+        await self._guard(offset, length, RequestFlag.NONE)
+        await self.node.file.discard(offset, length)
+
+    async def _guard(self, offset: int, length: int, flags: RequestFlag) -> None:
+        """Copy what the request is about to change. Raises BlockError, which fails the request alone."""
+        if self.snapshot_error is not None or RequestFlag.WRITE_UNCHANGED in flags:
+            return
+        try:
+            await self.copy.copy_before_write(offset, length)
+        except BlockError as error:
+            if not self.breaks_snapshot:
+                raise
+            self.snapshot_error = error
+
+    # Facts and permissions.
+
+    def size(self) -> int:
+        return self.node.file.size
+
+    def refresh_filename(self) -> str | None:
+        return self.node.file.exact_filename or None
+
+    def child_permissions(
+        self, child: Child, parent_permissions: Permission, parent_shared: Permission
+    ) -> tuple[Permission, Permission]:
+        if ChildRole.FILTERED not in child.role:
+            return Permission.WRITE, Permission.ALL & ~Permission.RESIZE
+        needed, shared = default_child_permissions(child, True, parent_permissions, parent_shared)
+        if self.node.parents:
+            if Permission.WRITE in parent_permissions:
+                needed |= Permission.CONSISTENT_READ
+            if self.copy.discard_source:
+                needed |= Permission.WRITE
+            # A write that does not come through here would change what is not copied yet.
+            shared &= ~(Permission.WRITE | Permission.RESIZE)
+        return needed, shared
+
+    # The job's use.
+
+    async def drop(self) -> None:
+        """Take the filter out: its users use its source again."""
+        node = self.node
+        async with node.drained():
+            node.graph.replace_node(node, node.file)
+        await node.unref()
+
+
+def job_cluster_size(target: Node, min_cluster_size: int = 0) -> int:
+    """The unit in which a backup to `target` copies, in bytes.
+
+    It is at least the target's own cluster, since writing less would need the target's backing to be right already.
+    """
+    default = max(DEFAULT_CLUSTER_SIZE, min_cluster_size)
+    info = target.driver.info()
+    if info is not None:
+        return max(default, info.cluster_size)
+    if target.skip_filters().overlaid is None:
+        warn_of_unknown_cluster_size(default)
+    return default
+
+
+def warn_of_unknown_cluster_size(used: int) -> None:
+    """Tell the person at the terminal that the target may have larger clusters than the backup."""
+    text = _NO_CLUSTER_SIZE[release.current() < release.QEMU_10_0].format(used)
+    program = "qemu-system-x86_64: " if release.current() >= release.QEMU_11_1 else ""
+    print(f"{program}{text}", file=sys.stderr, flush=True)
+
+
+async def insert_filter(
+    graph: Graph,
+    source: Node,
+    target: Node,
+    *,
+    node_name: str | None = None,
+    min_cluster_size: int = 0,
+    discard_source: bool = False,
+    breaks_snapshot: bool = False,
+) -> CopyBeforeWriteDriver:
+    """Put a filter above `source`, whose users use it from now on. `source` must be drained.
+
+    Raises EngineError in QEMU's words; nothing has changed then.
+    """
+    tree: JsonObject = {
+        "driver": CopyBeforeWriteDriver.format_name,
+        "file": source.node_name,
+        "target": target.node_name,
+    }
+    if node_name is not None:
+        tree["node-name"] = node_name
+    if min_cluster_size:
+        tree["min-cluster-size"] = min_cluster_size
+    if breaks_snapshot:
+        tree["on-cbw-error"] = "break-snapshot"
+    try:
+        node = await open_node(graph, tree)
+    except EngineError as error:
+        raise _prefixed(error, "Could not create node: ") from error
+    guard = node.driver
+    assert isinstance(guard, CopyBeforeWriteDriver)
+    guard.copy.discard_source = discard_source
+    try:
+        graph.replace_node(source, node)
+    except EngineError as error:
+        await node.unref()
+        raise _prefixed(error, "Could not replace node: ") from error
+    return guard
+
+
+def _prefixed(error: EngineError, prefix: str) -> EngineError:
+    """The error as the release words it; 5.2 says it plain."""
+    if release.current() < release.QEMU_7_2:
+        return error
+    return BlockError(f"{prefix}{error}", error.errno)

@@ -1,0 +1,128 @@
+"""The actions `drive-backup` and `blockdev-backup`: find or make the target, then create the job, in QEMU's order.
+
+A target that `drive-backup` has created stays where it is, whatever fails afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from backcheck_engine.block.blockers import Operation
+from backcheck_engine.block.opening import open_node
+from backcheck_engine.jobs.backup import BackupJob, BackupOptions, create_backup_job, refuse_missing_modes
+from backcheck_engine.jobs.transaction import Action
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.graph import Graph
+    from backcheck_engine.block.node import Node
+    from backcheck_engine.jobs.group import JobGroup
+    from backcheck_engine.jobs.job_list import JobList
+    from backcheck_engine.json_value import JsonObject
+
+
+class BackupAction(Action):
+    """What both have in common: the source is drained from its lookup to the end of the transaction."""
+
+    def __init__(self, graph: Graph, jobs: JobList, device: str, options: BackupOptions) -> None:
+        self._graph: Final = graph
+        self._jobs: Final = jobs
+        self._device: Final = device
+        self._options: Final = options
+        self._drained: Final = AsyncExitStack()
+        self._job: BackupJob | None = None
+
+    async def _create_job(self, group: JobGroup, source: Node, target: Node) -> None:
+        self._job = await create_backup_job(self._graph, self._jobs, group, self._options, source, target)
+
+    async def commit(self) -> None:
+        assert self._job is not None
+        self._job.start()
+
+    async def abort(self) -> None:
+        """A job that never started is aborted, together with its group."""
+        if self._job is not None and not self._job.is_concluded.is_set():
+            self._job.request_cancel()
+            self._job.settle_error()
+            await self._job.group.abort(self._job)
+
+    async def clean(self) -> None:
+        await self._drained.aclose()
+
+
+class BlockdevBackupAction(BackupAction):
+    """Back up to a node that is there."""
+
+    def __init__(self, graph: Graph, jobs: JobList, device: str, target: str, options: BackupOptions) -> None:
+        super().__init__(graph, jobs, device, options)
+        self._target: Final = target
+
+    async def prepare(self, group: JobGroup) -> None:
+        source = self._graph.find_device_or_node(self._device)
+        target = self._graph.find_device_or_node(self._target)
+        refuse_missing_modes(self._options)
+        await self._drained.enter_async_context(source.drained())
+        await self._create_job(group, source, target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveTarget:
+    """Where `drive-backup` puts its copy."""
+
+    filename: str
+    format_name: str | None = None
+    """Without one: the source's for a new target, probed for an existing one."""
+    exists: bool = False
+    """mode=existing: use the image that is there."""
+
+
+class DriveBackupAction(BackupAction):
+    """Back up to a file, which is created first unless it exists."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        jobs: JobList,
+        device: str,
+        target: DriveTarget,
+        options: BackupOptions,
+        *,
+        write_stdout: Callable[[str], None],
+    ) -> None:
+        super().__init__(graph, jobs, device, options)
+        self._target: Final = target
+        self._write_stdout: Final = write_stdout
+
+    async def prepare(self, group: JobGroup) -> None:
+        source = self._graph.find_device_or_node(self._device)
+        await self._drained.enter_async_context(source.drained())
+        source.blockers.check(Operation.BACKUP_SOURCE, source.device_or_node_name)
+        refuse_missing_modes(self._options)
+        target = await self._open_target(source)
+        try:
+            await self._create_job(group, source, target)
+        finally:
+            # The job, if there is one, holds a reference of its own.
+            await target.unref()
+
+    async def _open_target(self, source: Node) -> Node:
+        """The target's node, after creating its image where that is asked for; the caller owns the reference."""
+        format_name = self._target.format_name
+        if not self._target.exists:
+            from backcheck_engine.drivers.creation import create_image
+
+            format_name = format_name if format_name is not None else source.format_name
+            await create_image(
+                self._graph, self._target.filename, format_name, size=source.size, options={}, out=self._write_stdout
+            )
+        tree: JsonObject = {
+            "discard": "unmap",
+            "detect-zeroes": "unmap",
+            "cache.direct": source.cache.direct,
+            "cache.no-flush": source.cache.no_flush,
+        }
+        if format_name is not None:
+            tree["driver"] = format_name
+        return await open_node(self._graph, tree, filename=self._target.filename)
