@@ -1,8 +1,8 @@
 """The keeper: a process beside the harness that starts every program and sees that none outlives the harness.
 
 It runs by path (`python -P keeper.py FD`), knows nothing of the harness, and is the only module that imports the
-engine: bundled programs are forked from it, already loaded, with argv, environment, folder and file descriptors of their
-own. To whoever talks to one it is a program like any other. Real programs are forked and executed.
+engine: bundled programs are forked from it, already loaded, with argv, environment, folder and file descriptors of
+their own. To whoever talks to one it is a program like any other. Real programs are forked and executed.
 
 Over the control socket (SOCK_SEQPACKET, one JSON object a packet) the harness says `load`, `start` (the descriptors
 come along) and `signal`; the keeper says `started` and `ended`. When the control socket closes, however the harness

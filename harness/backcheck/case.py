@@ -1,0 +1,405 @@
+"""What a numbered case may use: `t` in `def run(t: Case) -> None`.
+
+A case is a story: it makes drives and images, plays the guest, starts backups, and says what it expects. The machine
+starts by itself with the first guest request, command or backup. Everything a case does through `t` is in its golden;
+`t.ask()` and the other queries that say "unrecorded" are not.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Unpack
+
+from backcheck.backups import BackupOptions, DriveBackupOptions, SyncMode, backup_arguments
+from backcheck.contents import Content
+from backcheck.disks import Drive, Node, image_node
+from backcheck.errors import UsageError
+from backcheck.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
+from backcheck.faults import FaultSpec
+from backcheck.images import Image
+from backcheck.jobs import FINAL_EVENTS, Job, Moment
+from backcheck.json_types import JsonObject, JsonValue
+from backcheck.qmp import Exchange
+from backcheck.recorder import WAIT_S
+from backcheck.session import Session
+from backcheck.transcript import END_STEP, Direction, Output, State
+
+NEXT_JOB_ID = "(next)"
+"""As job id: `job0`, `job1` and so on."""
+
+DEFAULT_TARGET = "target.img"
+_MON_WARNING = "'-mon' is deprecated"
+
+
+class Case:
+    """One run of a case on one implementation and format."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._images: dict[str, Image] = {}
+        self._jobs: list[Job] = []
+
+    # Where it runs
+
+    @property
+    def format(self) -> str:
+        """The source format of this run, `qcow2` or `raw`."""
+        return self._session.format
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """The QEMU release under test, `(7, 2)`. Prefer a guard in the golden to a condition on it."""
+        major, minor = self._session.implementation.release.split(".")
+        return int(major), int(minor)
+
+    # Images, drives, nodes
+
+    def image(
+        self,
+        name: str,
+        *,
+        size: int | None = None,
+        format: str | None = None,
+        backing: Image | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Image:
+        """Creates an image file in the case's folder with the image tool.
+
+        size: virtual size in bytes (default: the backing file's); format: default the run's; options: as after
+        `qemu-img create -o`, `{"cluster_size": "2M"}`.
+        """
+        if size is None:
+            if backing is None:
+                raise UsageError(f"image {name}: give its size")
+            size = backing.size
+        content = Content(size=size) if backing is None else backing.content.resized(size)
+        image = self.existing_image(name, format=format, content=content)
+        image.create(backing=backing, options=options)
+        return image
+
+    def existing_image(self, name: str, *, format: str | None = None, content: Content | None = None) -> Image:
+        """An image file that something else makes, as the target of a drive-backup."""
+        image = Image(self._session, name, format or self.format, content or Content(size=0))
+        self._images[name] = image
+        return image
+
+    def drive(
+        self,
+        id: str = "disk0",
+        *,
+        size: int | None = None,
+        image: Image | None = None,
+        format: str | None = None,
+        fault: FaultSpec = None,
+        breakpoints: bool = False,
+        options: Mapping[str, str] | None = None,
+        **drive_options: str,
+    ) -> Drive:
+        """A drive with backend `id` and node `id-node`, over a new image `id.img` of that size, or over `image`.
+
+        fault, breakpoints: put blkdebug between format and file. options: for creating the image. drive_options:
+        further keys of `-drive`, as `discard="unmap"`, `cache="none"`, `read_only="on"`. Only before the machine
+        starts.
+        """
+        image = image or self.image(f"{id}.img", size=size, format=format, options=options)
+        node_name = f"{id}-node"
+        named = {"if": "none", "id": id, "node-name": node_name}
+        if fault is None and not breakpoints:
+            named |= {"format": image.format, "file": image.name}
+        else:
+            named |= _dotted(image_node(image, fault=fault, breakpoints=breakpoints))
+        named |= {wire_name(key): value for key, value in drive_options.items()}
+        self._session.add_arguments("-drive", ",".join(f"{key}={value}" for key, value in named.items()))
+        self._session.attached.add(image.name)
+        return Drive(self._session, id, node_name, image, breakpoints=breakpoints)
+
+    def node(
+        self,
+        node_name: str,
+        *,
+        size: int | None = None,
+        image: Image | None = None,
+        format: str | None = None,
+        fault: FaultSpec = None,
+        options: Mapping[str, str] | None = None,
+        tree: JsonObject | None = None,
+    ) -> Node:
+        """A node without a guest, by `-blockdev` before the machine starts and by unrecorded `blockdev-add` after it.
+
+        It is over a new image `NODE-NAME.img` of that size, or over `image`; or it is any `tree` of blockdev options,
+        as `{"driver": "null-co", "size": MiB}`. To hold its requests, make it a drive: its id is a target as well.
+        """
+        if tree is None:
+            image = image or self.image(f"{node_name}.img", size=size, format=format, options=options)
+            tree = image_node(image, fault=fault)
+        tree = {"node-name": node_name, **tree}
+        if self._session.started:
+            self._session.expect_success(self._session.execute("blockdev-add", tree, recorded=False))
+        else:
+            self._session.add_arguments("-blockdev", json.dumps(tree))
+        if image is not None:
+            self._session.attached.add(image.name)
+        return Node(self._session, node_name, image)
+
+    def start(self, *arguments: str) -> None:
+        """Starts the machine now, with more arguments for its command line, instead of at the first use."""
+        self._session.add_arguments(*arguments)
+        self._session.start()
+
+    # Backups
+
+    def drive_backup(
+        self,
+        device: Node | str,
+        target: Image | str = DEFAULT_TARGET,
+        *,
+        sync: SyncMode = "full",
+        job_id: str | None = NEXT_JOB_ID,
+        **options: Unpack[DriveBackupOptions],
+    ) -> Job:
+        """Starts drive-backup, which must succeed; `job.target` is then the image it writes.
+
+        job_id: None leaves it out, so that QEMU uses the drive's id. Options have an underscore where QMP has `-`.
+        """
+        source = device.content if isinstance(device, Drive) else None
+        if isinstance(target, str):
+            target = self.existing_image(target, format=options.get("format"), content=source)
+        return self._backup("drive-backup", device, target.name, sync, job_id, options, target)
+
+    def blockdev_backup(
+        self,
+        device: Node | str,
+        target: Node | str,
+        *,
+        sync: SyncMode = "full",
+        job_id: str | None = NEXT_JOB_ID,
+        **options: Unpack[BackupOptions],
+    ) -> Job:
+        """Starts blockdev-backup to a node or drive, which must succeed."""
+        name = target.argument if isinstance(target, Node) else target
+        return self._backup("blockdev-backup", device, name, sync, job_id, options, None)
+
+    def backup(
+        self,
+        device: Node | str,
+        target: Node | Image | str = DEFAULT_TARGET,
+        *,
+        sync: SyncMode = "full",
+        job_id: str | None = NEXT_JOB_ID,
+        **options: Unpack[BackupOptions],
+    ) -> Job:
+        """blockdev-backup when the target is a node or drive, else drive-backup."""
+        if isinstance(target, Node):
+            return self.blockdev_backup(device, target, sync=sync, job_id=job_id, **options)
+        return self.drive_backup(device, target, sync=sync, job_id=job_id, **options)
+
+    def job(self, job_id: str, start: Exchange) -> Job:
+        """A job that some other command started: `t.job("job0", t.exchange("blockdev-create", …))`."""
+        job = Job(self._session, job_id, start)
+        self._jobs.append(job)
+        return job
+
+    # The monitor
+
+    def qmp(self, command: str, arguments: JsonObject | None = None, /, **more: JsonValue) -> JsonValue:
+        """Sends a command that must succeed and returns its value; both are in the golden.
+
+        Names of keyword arguments have an underscore where QMP has `-`; those in `arguments` are taken as they are.
+        """
+        exchange = self.exchange(command, arguments, **more)
+        self._session.expect_success(exchange)
+        return exchange.value
+
+    def expect_error(
+        self,
+        command: str,
+        arguments: JsonObject | None = None,
+        /,
+        *,
+        error: str | None = None,
+        error_class: str | None = None,
+        **more: JsonValue,
+    ) -> Exchange:
+        """Sends a command that must be refused, with this description and class if they are given.
+
+        The golden has both anyway; give them for what the case promises and where all releases agree.
+        """
+        exchange = self.exchange(command, arguments, **more)
+        wrong = (
+            exchange.error_class is None
+            or error not in (None, exchange.description)
+            or error_class not in (None, exchange.error_class)
+        )
+        if wrong:
+            got = f"{exchange.error_class} {exchange.description!r}" if exchange.error_class else "success"
+            self._session.fail(command, expected=f"{error_class or 'error'} {error or ''!r}", got=got)
+        return exchange
+
+    def exchange(self, command: str, arguments: JsonObject | None = None, /, **more: JsonValue) -> Exchange:
+        """Sends a command and returns the exchange, success or error."""
+        named = {**(arguments or {}), **{wire_name(key): value for key, value in more.items()}}
+        return self._session.execute(command, named, recorded=True)
+
+    def qmp_object(self, message: JsonObject) -> Exchange:
+        """Sends an object as it is, also one that the schema refuses; it must have `execute`."""
+        return self._session.send(json.dumps(message), {}, recorded=True, message=message)
+
+    def hmp(self, line: str) -> str:
+        """A line for the human monitor; the golden has it as human-monitor-command. Returns what it prints."""
+        return str(self.qmp("human-monitor-command", {"command-line": line}))
+
+    def ask(self, command: str, arguments: JsonObject | None = None, /, **more: JsonValue) -> JsonValue:
+        """The value of a command that must succeed, unrecorded: for predicates and for what is too large to freeze."""
+        return self._session.ask(
+            command, {**(arguments or {}), **{wire_name(key): value for key, value in more.items()}}
+        )
+
+    def node_info(self, node_name: str) -> JsonObject:
+        """The node's element of query-named-block-nodes, unrecorded."""
+        return self._pick("query-named-block-nodes", {"flat": True}, "node-name", node_name)
+
+    def drive_info(self, drive: Drive | str) -> JsonObject:
+        """The drive's element of query-block, unrecorded."""
+        return self._pick("query-block", {}, "device", drive.id if isinstance(drive, Drive) else drive)
+
+    def wait_event(self, name: str, *, seconds: float = WAIT_S) -> Moment:
+        """Waits for the first event of that name that is no job's, as STOP; the golden has those up to it here."""
+        recorder = self._session.recorder
+        message = recorder.wait(
+            lambda: recorder.find_event(0, lambda event, _: event == name),
+            waiting_for=f"the event {name}",
+            seconds=seconds,
+        )
+        recorder.claim(f"{message.monitor} events", message.at)
+        return Moment(at=message.at, what=name)
+
+    # Steps and expectations
+
+    def step(self, title: str) -> None:
+        """Begins a step of the story, with its own section of the golden."""
+        if title == END_STEP:
+            raise UsageError(f"a step is not called {END_STEP!r}")
+        self._session.stdout.collect()
+        self._session.recorder.step(title)
+
+    def expect(self, subject: str, got: JsonValue, expected: JsonValue) -> None:
+        """Expects a value; not in the golden."""
+        if type(got) is not type(expected) or got != expected:
+            self._session.fail(subject, expected=json.dumps(expected), got=json.dumps(got))
+
+    def expect_state(self, subject: str, values: JsonObject, **expected: Expected) -> None:
+        """Expects these keys of what was queried, and puts them into the golden as a state of that subject."""
+        if wrong := wrong_keys(expected, values):
+            self._session.fail(subject, expected=render_expected(expected, wrong), got=render_got(values, wrong))
+        named = {wire_name(key): values[wire_name(key)] for key in expected if wire_name(key) in values}
+        self._record(subject, named, asserted_keys(expected))
+
+    def record(self, subject: str, values: JsonObject, keys: Sequence[str] | None = None) -> None:
+        """Puts values, or these keys of them, into the golden as a state of that subject."""
+        self._record(subject, values if keys is None else {key: values[key] for key in keys if key in values}, ())
+
+    def expect_before(self, first: Moment, second: Moment) -> None:
+        """Expects an order across lanes, which no golden has: `t.expect_before(job.state("running"), job.reply)`."""
+        if first.at >= second.at:
+            self._session.fail("order", expected=f"{first.what} before {second.what}", got="after it")
+
+    def poll(self, predicate: Callable[[], bool], waiting_for: str, *, seconds: float = WAIT_S) -> None:
+        """Asks until the predicate holds; `waiting_for` completes "waited 30 s for …". Use `ask` and queries in it."""
+        self._session.recorder.wait(lambda: predicate() or None, waiting_for=waiting_for, seconds=seconds)
+
+    def record_stderr(self) -> list[str]:
+        """Puts what the system program has printed on stderr into the golden, and returns the lines."""
+        lines = [line for line in self._session.machine.stderr() if _MON_WARNING not in line]
+        for line in lines:
+            at = self._session.recorder.record(Direction.NOTE, "", f"stderr: {line}")
+            self._session.recorder.add(Output(text=line, at=at, stream="stderr"))
+        return lines
+
+    # The end
+
+    def shutdown(self) -> None:
+        """Ends the machine in order, unrecorded, so that images it had open can be judged. Jobs must be at rest."""
+        self._require_rest()
+        self._session.shut_down()
+
+    def quit(self) -> Exchange:
+        """`quit` as part of the story: the reply, all that the jobs and the machine still say, exit status 0."""
+        exchange = self._session.execute("quit", {}, recorded=True)
+        self._session.machine.expect_end(0)
+        self._session.running = False
+        recorder = self._session.recorder
+        last = len(recorder.raw) - 1
+        for lane in [*dict.fromkeys(job.id for job in self._jobs), f"{self._session.machine.monitor.name} events"]:
+            recorder.claim(lane, last)
+        return exchange
+
+    def finish(self) -> None:
+        """What the runner calls after the story: ends the machine, which must exit with status 0."""
+        self._session.stdout.collect()
+        self._require_rest()
+        self._session.shut_down()
+
+    # How it is done
+
+    def _backup(
+        self,
+        command: str,
+        device: Node | str,
+        target: str,
+        sync: SyncMode,
+        job_id: str | None,
+        options: BackupOptions | DriveBackupOptions,
+        image: Image | None,
+    ) -> Job:
+        if job_id == NEXT_JOB_ID:
+            job_id = f"job{len(self._jobs)}"
+        name = device.argument if isinstance(device, Node) else device
+        exchange = self.exchange(command, backup_arguments(job_id, name, target, sync, options))
+        self._session.expect_success(exchange)
+        job = Job(
+            self._session,
+            job_id or name,
+            exchange,
+            target=image,
+            auto_finalize=options.get("auto_finalize", True),
+            auto_dismiss=options.get("auto_dismiss", True),
+            speed=options.get("speed", 0),
+        )
+        self._jobs.append(job)
+        job.state("running")
+        return job
+
+    def _pick(self, command: str, arguments: JsonObject, key: str, wanted: str) -> JsonObject:
+        listed = self._session.ask(command, arguments)
+        assert isinstance(listed, Sequence)
+        for item in listed:
+            if isinstance(item, Mapping) and item.get(key) == wanted:
+                return item
+        self._session.fail(command, expected=f"{key}={wanted} in the list", got="not there")
+
+    def _record(self, subject: str, values: JsonObject, asserted: tuple[str, ...]) -> None:
+        at = self._session.recorder.note(f"state of {subject}")
+        self._session.recorder.add(State(subject=subject, values=values, at=at, asserted=asserted))
+
+    def _require_rest(self) -> None:
+        if not self._session.running:
+            return
+        for job in self._jobs:
+            if job.moves_on:
+                raise UsageError(
+                    f"{job.id} is {job.last_status()} and may go on by itself, so what it says is not certain: "
+                    f"{job.id}.wait(), or cancel it, before the end ({', '.join(FINAL_EVENTS)})"
+                )
+
+
+def _dotted(tree: Mapping[str, JsonValue], prefix: str = "") -> dict[str, str]:
+    """An option tree in `-drive` syntax: `file.inject-error.0.event` -> `read_aio`."""
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= _dotted(value, f"{name}.")
+        elif isinstance(value, list):
+            flat |= _dotted({str(index): item for index, item in enumerate(value)}, f"{name}.")
+        else:
+            flat[name] = ("on" if value else "off") if isinstance(value, bool) else str(value)
+    return flat

@@ -1,0 +1,68 @@
+"""What a disk should hold: a model made of the writes a case did, independent of every image and program.
+
+A Content is immutable: keep one, write on, and the kept one is the point in time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from backcheck.sizes import MiB
+
+PIECE_SIZE = MiB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """`length` bytes from `offset` on, all of value `pattern`."""
+
+    offset: int
+    length: int
+    pattern: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """The bytes of a disk of that size: zeroes, then the fills in their order, each over the ones before."""
+
+    size: int
+    fills: tuple[Fill, ...] = ()
+
+    def written(self, pattern: int, offset: int, length: int) -> "Content":
+        """The content after a write."""
+        return replace(self, fills=(*self.fills, Fill(offset=offset, length=length, pattern=pattern)))
+
+    def resized(self, size: int) -> "Content":
+        """The content cut, or continued with zeroes."""
+        fills = tuple(
+            replace(fill, length=min(fill.length, size - fill.offset)) for fill in self.fills if fill.offset < size
+        )
+        return Content(size=size, fills=fills)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on."""
+        data = bytearray(length)
+        for fill in self.fills:
+            start = max(fill.offset, offset) - offset
+            end = min(fill.offset + fill.length, offset + length) - offset
+            if start < end:
+                data[start:end] = bytes([fill.pattern]) * (end - start)
+        return bytes(data)
+
+    def pieces(self) -> Iterator[tuple[int, bytes]]:
+        """Offset and bytes of the whole, piece by piece."""
+        for offset in range(0, self.size, PIECE_SIZE):
+            yield offset, self.read(offset, min(PIECE_SIZE, self.size - offset))
+
+
+def first_difference(left: bytes, right: bytes) -> int | None:
+    """The first index at which two byte strings of the same length differ."""
+    if left == right:
+        return None
+    low, high = 0, len(left)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,63 @@
+"""Comparing what came with what a case expects, value by value, in words."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from backcheck.json_types import JsonObject, JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Any number from `low` to `high`, both included; the golden then reads `key=(asserted)`."""
+
+    low: int
+    high: int
+
+    def holds(self, value: JsonValue) -> bool:
+        """Whether a value is such a number."""
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low}..{self.high}"
+
+
+Expected: TypeAlias = "JsonValue | Between"
+"""What a case expects of one key: a value, a range, or None for a key that must be absent (or null)."""
+
+
+def wrong_keys(expected: Mapping[str, Expected], got: JsonObject) -> list[str]:
+    """The expected keys whose values are not as expected. An underscore in an expected key stands for `-`."""
+    return [key for key, value in expected.items() if not _holds(value, got.get(wire_name(key)))]
+
+
+def asserted_keys(expected: Mapping[str, Expected]) -> tuple[str, ...]:
+    """The keys that are only asserted, not frozen."""
+    return tuple(wire_name(key) for key, value in expected.items() if isinstance(value, Between))
+
+
+def render_expected(expected: Mapping[str, Expected], keys: list[str]) -> str:
+    """`key=value` of some keys, as expected."""
+    return " ".join(f"{wire_name(key)}={_render(expected[key])}" for key in keys)
+
+
+def render_got(got: JsonObject, keys: list[str]) -> str:
+    """`key=value` of some keys, as they came; `(absent)` for those that did not."""
+    names = [wire_name(key) for key in keys]
+    return " ".join(f"{name}={_render(got[name]) if name in got else '(absent)'}" for name in names)
+
+
+def wire_name(key: str) -> str:
+    """The QMP name of a Python name: `auto_finalize` -> `auto-finalize`."""
+    return key.replace("_", "-")
+
+
+def _holds(expected: Expected, value: JsonValue) -> bool:
+    if isinstance(expected, Between):
+        return expected.holds(value)
+    return type(expected) is type(value) and expected == value
+
+
+def _render(value: Expected) -> str:
+    return str(value) if isinstance(value, Between) else json.dumps(value)

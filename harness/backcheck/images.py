@@ -1,0 +1,208 @@
+"""Image files of a case: made, filled and judged with the implementation's tools and by independent reading.
+
+An image can only be filled or judged while no machine uses it: before the first guest request or command, after
+`t.shutdown()`, or, for the target of drive-backup, as soon as its job is done.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backcheck.contents import Content, first_difference
+from backcheck.errors import UsageError
+from backcheck.image_reader import read_image
+from backcheck.json_types import JsonObject
+from backcheck.processes import Finished
+from backcheck.session import Session
+from backcheck.transcript import State
+
+COMPARE_IDENTICAL = 0
+COMPARE_DIFFERENT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """A run of guest bytes as `img map` tells it; `depth` 0 is the image itself, 1 its backing file."""
+
+    start: int
+    length: int
+    depth: int
+    zero: bool
+    data: bool
+
+
+class Image:
+    """An image file in the case's folder. `name` is also its file name, as programs get it."""
+
+    def __init__(self, session: Session, name: str, format_name: str, content: Content) -> None:
+        self.name = name
+        self.format = format_name
+        self.content = content
+        """What it should hold, by the writes that the case made. Keep it: it is the point in time."""
+        self._session = session
+
+    @property
+    def size(self) -> int:
+        """The virtual size by the model."""
+        return self.content.size
+
+    @property
+    def path(self) -> Path:
+        return self._session.folder / self.name
+
+    def create(self, *, backing: "Image | None" = None, options: Mapping[str, str] | None = None) -> None:
+        """Creates the file with the image tool. options: as after `-o`, `{"cluster_size": "2M"}`."""
+        arguments = ["create", "-q", "-f", self.format]
+        if options:
+            arguments += ["-o", ",".join(f"{key}={value}" for key, value in options.items())]
+        if backing is not None:
+            arguments += ["-b", backing.name, "-F", backing.format]
+        self._img(*arguments, self.name, str(self.size))
+
+    def write(self, pattern: int, *, offset: int = 0, length: int | None = None) -> None:
+        """Fills a range (to the end, without length) with a byte, with the I/O tool."""
+        length = self.size - offset if length is None else length
+        self._io(f"write -P {pattern} {offset} {length}")
+        self.content = self.content.written(pattern, offset, length)
+
+    def write_zeroes(self, *, offset: int, length: int, unmap: bool = False) -> None:
+        """Makes a range read as zeroes without writing data, with the I/O tool."""
+        self._io(f"write -z {'-u ' if unmap else ''}{offset} {length}")
+        self.content = self.content.written(0, offset, length)
+
+    def discard(self, *, offset: int, length: int) -> None:
+        """Discards a range, with the I/O tool. What it reads as afterwards is the format's affair, not the model's."""
+        self._io(f"discard {offset} {length}")
+
+    def expect_identical(self, expected: "Content | Image") -> None:
+        """Expects these bytes, by `img compare` and by an independent reading of the file.
+
+        expected: a content kept at a point in time (`before = disk.content`), or another image, whose model counts.
+        """
+        content = expected.content if isinstance(expected, Image) else expected
+        reference = self._session.folder / f"{self.name}.expected"
+        _write_sparse(reference, content)
+        self._expect_bytes(content)
+        compared = self._tool("compare", "-f", self.format, "-F", "raw", self.name, reference.name)
+        if compared.status != COMPARE_IDENTICAL:
+            self._session.fail(
+                f"img compare {self.name}",
+                expected="identical images",
+                got=(compared.stdout or compared.stderr).strip(),
+            )
+        reference.unlink()
+
+    def expect_clean(self) -> None:
+        """Expects `img check` to find neither errors nor leaks; a format without check passes."""
+        checked = self._tool("check", "-f", self.format, self.name)
+        if checked.status not in (0, 63):
+            self._session.fail(
+                f"img check {self.name}", expected="no errors", got=(checked.stdout + checked.stderr).strip()
+            )
+
+    def map(self) -> list[Extent]:
+        """What `img map` tells, neighbours that are alike joined; only keys that every release prints."""
+        listed = json.loads(self._img("map", "-f", self.format, "--output=json", self.name).stdout)
+        extents: list[Extent] = []
+        for item in listed:
+            extent = Extent(**{key: item[key] for key in ("start", "length", "depth", "zero", "data")})
+            if extents and _alike(extents[-1], extent):
+                last = extents.pop()
+                extent = Extent(
+                    start=last.start,
+                    length=last.length + extent.length,
+                    depth=last.depth,
+                    zero=last.zero,
+                    data=last.data,
+                )
+            extents.append(extent)
+        return extents
+
+    def record_map(self) -> list[Extent]:
+        """Puts the map into the golden, an extent a line, and returns it."""
+        extents = self.map()
+        at = self._session.recorder.note(f"map of {self.name}")
+        for extent in extents:
+            values: JsonObject = {
+                "start": extent.start,
+                "length": extent.length,
+                "depth": extent.depth,
+                "zero": extent.zero,
+                "data": extent.data,
+            }
+            self._session.recorder.add(State(subject=f"map {self.name}", values=values, at=at))
+        return extents
+
+    def expect_map(self, expected: Sequence[Extent]) -> None:
+        """Expects exactly these extents."""
+        got = self.map()
+        if got != list(expected):
+            self._session.fail(f"map of {self.name}", expected=_render(expected), got=_render(got))
+
+    def info(self) -> JsonObject:
+        """What `img info --output=json` tells."""
+        info: JsonObject = json.loads(self._img("info", "-f", self.format, "--output=json", self.name).stdout)
+        return info
+
+    def exists(self) -> bool:
+        """Whether there is such a file."""
+        return self.path.exists()
+
+    def _expect_bytes(self, content: Content) -> None:
+        with read_image(self.path, self.format) as reader:
+            if reader.size != content.size:
+                self._session.fail(f"size of {self.name}", expected=str(content.size), got=str(reader.size))
+            for offset, piece in content.pieces():
+                got = reader.read(offset, len(piece))
+                index = first_difference(piece, got)
+                if index is not None:
+                    self._session.fail(
+                        f"{self.name} at offset {offset + index}",
+                        expected=f"byte {piece[index]:#04x}",
+                        got=f"byte {got[index]:#04x}",
+                    )
+
+    def _io(self, command: str) -> None:
+        self._require_unused()
+        done = self._session.implementation.io("-f", self.format, "-c", command, self.name, cwd=self._session.folder)
+        if done.status != 0 or "failed" in done.stdout:
+            raise UsageError(f"{command} on {self.name}: {(done.stdout + done.stderr).strip()}")
+
+    def _img(self, *arguments: str) -> Finished:
+        done = self._tool(*arguments)
+        if done.status != 0:
+            raise UsageError(f"img {' '.join(arguments)}: {done.stderr.strip()}")
+        return done
+
+    def _tool(self, *arguments: str) -> Finished:
+        self._require_unused()
+        return self._session.implementation.img(*arguments, cwd=self._session.folder)
+
+    def _require_unused(self) -> None:
+        if self.name in self._session.attached and self._session.running:
+            raise UsageError(
+                f"{self.name} is in use by the machine: fill it before the first guest request, command or backup, "
+                "and judge it after t.shutdown()"
+            )
+
+
+def _alike(left: Extent, right: Extent) -> bool:
+    same = (left.depth, left.zero, left.data) == (right.depth, right.zero, right.data)
+    return same and left.start + left.length == right.start
+
+
+def _render(extents: Sequence[Extent]) -> str:
+    kinds = {(True, False): "zero", (False, True): "data", (True, True): "zero data", (False, False): "nothing"}
+    return ", ".join(
+        f"{extent.start}+{extent.length} {kinds[extent.zero, extent.data]} depth={extent.depth}" for extent in extents
+    )
+
+
+def _write_sparse(path: Path, content: Content) -> None:
+    with path.open("wb") as file:
+        for offset, piece in content.pieces():
+            if piece.count(0) != len(piece):
+                file.seek(offset)
+                file.write(piece)
+        file.truncate(content.size)

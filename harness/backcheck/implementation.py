@@ -1,0 +1,221 @@
+"""What is tested: a set of programs with QEMU's command lines, their version, and what they can do.
+
+An implementation is an adapter of five methods: `start` (the system program), `img`, `io`, `has` (a capability) and
+`release`. Names: `engine` (the bundled programs), `engine-7.2` (the same, showing that release), `qemu` (on PATH),
+`qemu-5.2` (in the cache of releases), or a path to a `qemu-system-*` program.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from backcheck import processes, releases
+from backcheck.errors import ImplementationError, UsageError
+from backcheck.processes import Finished, Process
+
+SYSTEM_NAME = "qemu-system-x86_64"
+RELEASE_VARIABLE = "BACKCHECK_RELEASE"
+ENGINE_RELEASES = ("5.2", "7.2", "10.0", "11.1")
+TOOL_TIMEOUT_S = 60.0
+NO_MACHINE = ("-machine", "none", "-nodefaults", "-display", "none", "-S")
+"""What starts every release without a guest, also builds that have no qtest accelerator."""
+
+_VERSION = re.compile(r"version (\d+)\.(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One program: its name, the argv that runs it, and for a bundled one the module of its `main()`."""
+
+    name: str
+    argv: tuple[str, ...]
+    module: str | None = None
+
+
+ENGINE_PROGRAMS = {
+    SYSTEM_NAME: ("backcheck-engine", "backcheck_engine", "backcheck_engine.__main__"),
+    "qemu-img": ("backcheck-img", "backcheck_engine.tools.img", "backcheck_engine.tools.img"),
+    "qemu-io": ("backcheck-io", "backcheck_engine.tools.io", "backcheck_engine.tools.io"),
+}
+"""What stands in for each program of QEMU: its name, what `python -m` runs, the module with its `main()`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Implementation:
+    """The programs under test.
+
+    name: as in test ids and goldens, `engine` or `qemu-7.2`. version: `7.2.22`, as its system program says.
+    env: what is added to the environment of each program. wrapper: put before the system program's argv, as `gdb
+    --args`.
+    """
+
+    name: str
+    version: str
+    system: Program
+    img_program: Program
+    io_program: Program
+    env: Mapping[str, str] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()
+    _capabilities: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def release(self) -> str:
+        """`major.minor` of its version."""
+        major, minor, _ = self.version.split(".")
+        return f"{major}.{minor}"
+
+    @property
+    def is_engine(self) -> bool:
+        return self.system.module is not None
+
+    def start(self, arguments: Sequence[str], *, cwd: Path, descriptors: Mapping[int, int]) -> Process:
+        """Starts the system program; descriptors as in processes.start()."""
+        argv = [*self.system.argv, *arguments]
+        module = self.system.module
+        if self.wrapper:
+            argv, module = [*self.wrapper, *_cold_argv(self.system), *arguments], None
+        return processes.start(
+            self.system.name, argv, cwd=cwd, env=self._environment(), descriptors=descriptors, module=module
+        )
+
+    def img(self, *arguments: str, cwd: Path) -> Finished:
+        """Runs the image tool to its end, whatever its exit status. Raises CaseTimeout."""
+        return self._run(self.img_program, arguments, cwd)
+
+    def io(self, *arguments: str, cwd: Path) -> Finished:
+        """Runs the I/O tool to its end, whatever its exit status. Raises CaseTimeout."""
+        return self._run(self.io_program, arguments, cwd)
+
+    def lacks(self, capability: str) -> str | None:
+        """Why it cannot do something, or None when it can.
+
+        capability: `zstd`, `driver:NAME`, `command:NAME`, `argument:COMMAND.NAME`.
+        Each is asked of the programs once. Raises UsageError for another kind of capability.
+        """
+        from backcheck.capabilities import why_missing  # it starts implementations, as this module describes them
+
+        if capability not in self._capabilities:
+            self._capabilities[capability] = why_missing(self, capability)
+        return self._capabilities[capability]
+
+    def wrapped(self, wrapper: str) -> "Implementation":
+        """The same, its system program started through a command, as `gdb --args` or `valgrind`."""
+        return replace(self, wrapper=tuple(shlex.split(wrapper)))
+
+    def with_tools_of(self, other: "Implementation") -> "Implementation":
+        """The same system program with another implementation's tools; a cross-check of both."""
+        return replace(self, img_program=other.img_program, io_program=other.io_program)
+
+    def _run(self, program: Program, arguments: Sequence[str], cwd: Path) -> Finished:
+        finished = processes.run_to_end(
+            program.name,
+            [*program.argv, *arguments],
+            cwd=cwd,
+            env=self._environment(),
+            module=program.module,
+            timeout_s=TOOL_TIMEOUT_S,
+        )
+        if finished.status < 0:
+            raise ImplementationError(
+                f"{shlex.join([program.name, *arguments])} was killed by signal {-finished.status}",
+                finished.stderr.splitlines()[-10:],
+            )
+        return finished
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self.env}
+
+
+def find_implementation(name: str) -> Implementation:
+    """The implementation of that name (see above). Raises UsageError when it is not there or tells no version."""
+    if name == "engine":
+        return _engine(os.environ.get(RELEASE_VARIABLE))
+    if name.startswith("engine-"):
+        return _engine(name.removeprefix("engine-"))
+    return _qemu(_system_program(name))
+
+
+def _engine(release: str | None) -> Implementation:
+    if release is not None and release not in ENGINE_RELEASES:
+        raise UsageError(f"the engine shows the release {', '.join(ENGINE_RELEASES)}, not {release}")
+    system, img, io = (Program(name=name, argv=(name,), module=module) for name, _, module in ENGINE_PROGRAMS.values())
+    env = {} if release is None else {RELEASE_VARIABLE: release}
+    return _with_version(
+        Implementation(
+            name="engine" if release is None else f"engine-{release}",
+            version="",
+            system=system,
+            img_program=img,
+            io_program=io,
+            env=env,
+        )
+    )
+
+
+def _cold_argv(program: Program) -> list[str]:
+    """What runs a program without the keeper's loaded process."""
+    if program.module is None:
+        return list(program.argv)
+    runnable = next(runnable for _, runnable, module in ENGINE_PROGRAMS.values() if module == program.module)
+    return [sys.executable, "-m", runnable]
+
+
+def _system_program(name: str) -> Path:
+    if name == "qemu":
+        found = shutil.which(SYSTEM_NAME)
+        if found is None:
+            raise UsageError(f"qemu: there is no {SYSTEM_NAME} on PATH")
+        return Path(found)
+    if match := re.fullmatch(r"qemu-(\d+\.\d+)", name):
+        folder = releases.find_release(match[1])
+        if folder is not None:
+            return folder / "bin" / SYSTEM_NAME
+        installed = shutil.which(SYSTEM_NAME)
+        if installed is not None and _qemu(Path(installed)).release == match[1]:
+            return Path(installed)
+        raise UsageError(f"{name}: {releases.why_missing(match[1])}")
+    path = Path(name)
+    if "/" in name and path.is_file() and os.access(path, os.X_OK):
+        return path.absolute()
+    raise UsageError(
+        f"{name}: no such implementation; there are engine, engine-RELEASE, qemu, qemu-RELEASE "
+        f"and the path of a qemu-system program"
+    )
+
+
+def _qemu(path: Path) -> Implementation:
+    found = _with_version(
+        Implementation(
+            name="",
+            version="",
+            system=Program(name=path.name, argv=(str(path),)),
+            img_program=_tool_beside(path, "qemu-img"),
+            io_program=_tool_beside(path, "qemu-io"),
+        )
+    )
+    return replace(found, name=f"qemu-{found.release}")
+
+
+def _tool_beside(system: Path, name: str) -> Program:
+    beside = system.with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise UsageError(f"{system}: there is no {name} beside it nor on PATH")
+    return Program(name=name, argv=(found,))
+
+
+def _with_version(implementation: Implementation) -> Implementation:
+    program = implementation.system
+    with tempfile.TemporaryDirectory() as folder:
+        answer = implementation._run(program, ["--version"], Path(folder))
+    match = _VERSION.search(answer.stdout)
+    if match is None:
+        said = (answer.stderr or answer.stdout).strip()
+        raise UsageError(f"{program.argv[0]} --version tells no version of QEMU: {said[:200]}")
+    return replace(implementation, version=".".join(match.groups()))

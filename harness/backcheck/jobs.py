@@ -1,0 +1,324 @@
+"""A job as a case sees it: its start, states, verbs, events and end.
+
+Waiting claims: the job's states and events up to what was awaited go into the current step of the golden, later ones
+into the step that awaits them, the rest under `== end`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+from backcheck.errors import UsageError
+from backcheck.events import JOB_ID_KEYS, JOB_STATUS_CHANGE
+from backcheck.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
+from backcheck.images import Image
+from backcheck.json_types import JsonObject
+from backcheck.qmp import Exchange
+from backcheck.recorder import WAIT_S
+from backcheck.session import Session
+from backcheck.transcript import RawMessage, State
+
+Status: TypeAlias = Literal[
+    "created",
+    "running",
+    "paused",
+    "ready",
+    "standby",
+    "waiting",
+    "pending",
+    "aborting",
+    "concluded",
+    "null",
+]
+Family: TypeAlias = Literal["job", "block-job"]
+
+FINAL_EVENTS = ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED")
+STABLE_STATES = ("paused", "pending", "concluded", "null")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Something that happened, and when, for `t.expect_before()`."""
+
+    at: int
+    what: str
+
+
+class Job:
+    """A block job. `start` is the command that started it, with its reply."""
+
+    def __init__(
+        self,
+        session: Session,
+        job_id: str,
+        start: Exchange,
+        *,
+        target: Image | None = None,
+        auto_finalize: bool = True,
+        auto_dismiss: bool = True,
+        speed: int = 0,
+    ) -> None:
+        self.id = job_id
+        self.start = start
+        self.speed = speed
+        self._target = target
+        self._session = session
+        self._auto_finalize = auto_finalize
+        self._auto_dismiss = auto_dismiss
+        self._cursor = self._first = start.sent_at
+        self._since = start.sent_at
+
+    @property
+    def target(self) -> Image:
+        """The image that drive-backup writes. Raises UsageError for a job that was given a node."""
+        if self._target is None:
+            raise UsageError(f"{self.id} writes to a node of the case: look at that one's image")
+        return self._target
+
+    @property
+    def reply(self) -> Moment:
+        """The reply of the command that started it."""
+        return Moment(at=self.start.reply_at, what=f"the reply to {self.start.name}")
+
+    # Waiting
+
+    def wait(self) -> "Job":
+        """Waits until the job is where it does not move on by itself.
+
+        That is `null`; `concluded` with auto-dismiss=false; `pending` with auto-finalize=false until it is finalized.
+        """
+        self._reach(self._resting_states(), WAIT_S)
+        # QEMU 5.2 closes the target after the last event: once it answers something else, it has.
+        self._session.ask("query-status")
+        return self
+
+    def reach(self, status: Status, *, seconds: float = WAIT_S) -> Moment:
+        """Waits for the next change to that state, counting from the last verb that was sent, or from the start."""
+        return self._reach((status,), seconds)
+
+    def state(self, status: Status) -> Moment:
+        """The job's first change to that state since its start; waits for it if it has not come."""
+        message = self._await(
+            JOB_STATUS_CHANGE, self._first, {"status": (status,)}, f"{self.id} to be {status}", WAIT_S
+        )
+        return self._claim(message, f"{self.id} {status}")
+
+    def event(self, name: str, *, seconds: float = WAIT_S, **data: Expected) -> Moment:
+        """Waits for the job's next event of that name, as BLOCK_JOB_ERROR, and expects these values in its data."""
+        message = self._await(name, self._cursor, {}, f"{name} of {self.id}", seconds)
+        self._expect_data(message, data)
+        return self._claim(message, f"{name} of {self.id}")
+
+    # Verbs, of both families
+
+    def pause(self, family: Family = "job") -> "Job":
+        """job-pause, or block-job-pause."""
+        return self.verb("pause", family)
+
+    def resume(self, family: Family = "job") -> "Job":
+        """job-resume, or block-job-resume."""
+        return self.verb("resume", family)
+
+    def cancel(self, family: Family = "job", *, force: bool | None = None) -> "Job":
+        """job-cancel, or block-job-cancel, which alone knows `force`."""
+        return self.verb("cancel", family, {} if force is None else {"force": force})
+
+    def finalize(self, family: Family = "job") -> "Job":
+        """job-finalize, or block-job-finalize."""
+        self.verb("finalize", family)
+        self._auto_finalize = True
+        return self
+
+    def dismiss(self, family: Family = "job") -> "Job":
+        """job-dismiss, or block-job-dismiss."""
+        self.verb("dismiss", family)
+        self._auto_dismiss = True
+        return self
+
+    def complete(self, family: Family = "job") -> "Job":
+        """job-complete, or block-job-complete; no backup accepts it."""
+        return self.verb("complete", family)
+
+    def set_speed(self, speed: int) -> "Job":
+        """block-job-set-speed, in bytes a second."""
+        self._send("block-job-set-speed", {"device": self.id, "speed": speed})
+        self.speed = speed
+        return self
+
+    def verb(self, verb: str, family: Family = "job", more: JsonObject | None = None) -> "Job":
+        """Any verb, which must succeed; a refused one is for `expect_refused()`."""
+        self._send(*self._command(verb, family, more or {}))
+        return self
+
+    def expect_refused(self, verb: str, family: Family = "job", more: JsonObject | None = None) -> Exchange:
+        """A verb that must be refused; the golden has the text."""
+        exchange = self._session.execute(*self._command(verb, family, more or {}), recorded=True)
+        if exchange.error_class is None:
+            self._session.fail(f"{exchange.name} {self.id}", expected="an error", got="success")
+        return exchange
+
+    # Expectations
+
+    def expect(self, **data: Expected) -> "Job":
+        """Expects these values in the data of the job's final event, BLOCK_JOB_COMPLETED or BLOCK_JOB_CANCELLED.
+
+        `error=None` expects no error. A `between(low, high)` reads `(asserted)` in the golden.
+        """
+        self._expect_data(self._final(), data)
+        return self
+
+    def expect_completed(self) -> "Job":
+        """Expects success: BLOCK_JOB_COMPLETED without error, offset == len."""
+        final = self._final()
+        data = _data(final)
+        if _name(final) != "BLOCK_JOB_COMPLETED" or "error" in data or data["offset"] != data["len"]:
+            self._session.fail(self.id, expected="BLOCK_JOB_COMPLETED without error, offset == len", got=_show(final))
+        return self
+
+    def expect_cancelled(self) -> "Job":
+        """Expects BLOCK_JOB_CANCELLED."""
+        final = self._final()
+        if _name(final) != "BLOCK_JOB_CANCELLED":
+            self._session.fail(self.id, expected="BLOCK_JOB_CANCELLED", got=_show(final))
+        return self
+
+    def query(self) -> JsonObject:
+        """Its element of query-block-jobs, unrecorded. Fails the case when it is not listed."""
+        return self._listed("query-block-jobs", "device")
+
+    def query_job(self) -> JsonObject:
+        """Its element of query-jobs, unrecorded. Fails the case when it is not listed."""
+        return self._listed("query-jobs", "id")
+
+    def is_listed(self) -> bool:
+        """Whether query-jobs still lists it."""
+        jobs = cast(list[JsonObject], self._session.ask("query-jobs"))
+        return any(job["id"] == self.id for job in jobs)
+
+    def record(self, *keys: str) -> JsonObject:
+        """Puts these keys of query-block-jobs into the golden and returns the element; all keys when none is named."""
+        values = self.query()
+        names = [wire_name(key) for key in keys] or sorted(values)
+        self._record({name: values[name] for name in names if name in values}, ())
+        return values
+
+    def expect_query(self, **expected: Expected) -> JsonObject:
+        """Expects these values of query-block-jobs now, and puts them into the golden."""
+        values = self.query()
+        if wrong := wrong_keys(expected, values):
+            self._session.fail(
+                f"query-block-jobs {self.id}", expected=render_expected(expected, wrong), got=render_got(values, wrong)
+            )
+        named = {wire_name(key): values[wire_name(key)] for key in expected if wire_name(key) in values}
+        self._record(named, asserted_keys(expected))
+        return values
+
+    def last_status(self) -> str | None:
+        """The state that the last event told; None before the first."""
+        last = None
+        for message in self._session.recorder.raw[self._first :]:
+            if self._is_mine(message) and _name(message) == JOB_STATUS_CHANGE:
+                last = str(_data(message)["status"])
+        return last
+
+    @property
+    def moves_on(self) -> bool:
+        """Whether it may send events by itself: neither ended, nor resting, nor slowed down by a speed limit."""
+        return self.last_status() not in (None, *STABLE_STATES) and self.speed == 0
+
+    # How it is done
+
+    def _command(self, verb: str, family: Family, more: JsonObject) -> tuple[str, JsonObject]:
+        key = "id" if family == "job" or verb in ("finalize", "dismiss") else "device"
+        return f"{family}-{verb}", {key: self.id, **more}
+
+    def _send(self, name: str, arguments: JsonObject) -> None:
+        exchange = self._session.execute(name, arguments, recorded=True)
+        self._session.expect_success(exchange)
+        self._since = exchange.sent_at
+
+    def _resting_states(self) -> tuple[str, ...]:
+        states = ["null"]
+        if not self._auto_dismiss:
+            states.append("concluded")
+        if not self._auto_finalize:
+            states.append("pending")
+        return tuple(states)
+
+    def _reach(self, states: tuple[str, ...], seconds: float) -> Moment:
+        start = max(self._cursor, self._since)
+        awaited = f"{self.id} to be {' or '.join(states)}"
+        message = self._await(JOB_STATUS_CHANGE, start, {"status": states}, awaited, seconds)
+        if _data(message)["status"] == "pending" and not self._auto_finalize:
+            message = self._await("BLOCK_JOB_PENDING", message.at, {}, f"BLOCK_JOB_PENDING of {self.id}", seconds)
+            return self._claim(message, f"{self.id} pending")
+        return self._claim(message, f"{self.id} {_data(message)['status']}")
+
+    def _await(
+        self, name: str, start: int, data: Mapping[str, tuple[str, ...]], waiting_for: str, seconds: float
+    ) -> RawMessage:
+        recorder = self._session.recorder
+        id_key = "id" if name == JOB_STATUS_CHANGE else JOB_ID_KEYS.get(name, "device")
+
+        def matches(event: str, got: JsonObject) -> bool:
+            wanted = all(got.get(key) in values for key, values in data.items())
+            return event == name and got.get(id_key) == self.id and wanted
+
+        last = self.last_status()
+        described = waiting_for if last is None else f"{waiting_for} (it is {last})"
+        return recorder.wait(lambda: recorder.find_event(start, matches), waiting_for=described, seconds=seconds)
+
+    def _claim(self, message: RawMessage, what: str) -> Moment:
+        self._session.recorder.claim(self.id, message.at)
+        self._cursor = max(self._cursor, message.at + 1)
+        return Moment(at=message.at, what=what)
+
+    def _is_mine(self, message: RawMessage) -> bool:
+        event = message.message
+        if not isinstance(event, Mapping) or "event" not in event:
+            return False
+        data = event.get("data")
+        key = "id" if event["event"] == JOB_STATUS_CHANGE else JOB_ID_KEYS.get(str(event["event"]))
+        return key is not None and isinstance(data, Mapping) and data.get(key) == self.id
+
+    def _final(self) -> RawMessage:
+        for message in self._session.recorder.raw[self._first :]:
+            if self._is_mine(message) and _name(message) in FINAL_EVENTS:
+                return message
+        raise UsageError(f"{self.id} has not ended: wait() for it before you expect its result")
+
+    def _expect_data(self, message: RawMessage, expected: Mapping[str, Expected]) -> None:
+        data = _data(message)
+        if wrong := wrong_keys(expected, data):
+            self._session.fail(
+                f"{_name(message)} of {self.id}",
+                expected=render_expected(expected, wrong),
+                got=render_got(data, wrong),
+            )
+        self._session.recorder.mark_asserted(message.at, asserted_keys(expected))
+
+    def _listed(self, command: str, key: str) -> JsonObject:
+        jobs = cast(list[JsonObject], self._session.ask(command))
+        for job in jobs:
+            if job[key] == self.id:
+                return job
+        self._session.fail(command, expected=f"{self.id} in the list", got=str([job[key] for job in jobs]))
+
+    def _record(self, values: JsonObject, asserted: tuple[str, ...]) -> None:
+        recorder = self._session.recorder
+        at = recorder.note(f"state of {self.id}")
+        recorder.add(State(subject=self.id, values=values, at=at, asserted=asserted))
+
+
+def _data(message: RawMessage) -> JsonObject:
+    event = cast(JsonObject, message.message)
+    return cast(JsonObject, event.get("data", {}))
+
+
+def _name(message: RawMessage) -> str:
+    return str(cast(JsonObject, message.message)["event"])
+
+
+def _show(message: RawMessage) -> str:
+    data = _data(message)
+    return f"{_name(message)} {render_got(data, list(data))}"

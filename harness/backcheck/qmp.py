@@ -1,0 +1,152 @@
+"""The shim: qemu.qmp's client in the loop's thread, synchronous for cases.
+
+Every message of both directions passes one hook each way and is recorded there, so that the recorder's order is the
+true one: a command when it is written to the socket, a reply or an event when it is read from it.
+"""
+
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+
+from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate
+from qemu.qmp.message import Message
+
+from backcheck.errors import CaseTimeout, ImplementationError
+from backcheck.event_loop import loop_thread
+from backcheck.json_types import JsonObject, JsonValue
+from backcheck.recorder import WAIT_S, Recorder
+from backcheck.transcript import Direction
+
+CLOSE_TIMEOUT_S = 10.0
+
+# A program that ends while it is spoken to is reported by this module; without a handler, logging would print it too.
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A command and its reply, with their positions in the true order; `error_class` is None for a success."""
+
+    name: str
+    arguments: JsonObject
+    sent_at: int
+    reply_at: int
+    value: JsonValue = None
+    error_class: str | None = None
+    description: str | None = None
+
+
+class RecordingClient(QMPClient):
+    """A client that records every message; `before_inbound` runs before each that comes in."""
+
+    def __init__(self, name: str, recorder: Recorder, before_inbound: Callable[[], None]) -> None:
+        super().__init__(name)
+        self.recorder = recorder
+        self.before_inbound = before_inbound
+        self.sent_at = self.reply_at = -1
+
+    def _cb_outbound(self, msg: Message) -> Message:
+        self.sent_at = self._record(Direction.SENT, msg)
+        return super()._cb_outbound(msg)
+
+    def _cb_inbound(self, msg: Message) -> Message:
+        self.before_inbound()
+        at = self._record(Direction.RECEIVED, msg)
+        if "event" not in msg:
+            self.reply_at = at
+        return super()._cb_inbound(msg)
+
+    def _record(self, direction: Direction, message: Message) -> int:
+        return self.recorder.record(direction, self.name or "", {key: _json(value) for key, value in message.items()})
+
+
+class Monitor:
+    """One QMP monitor, over a socket whose other end the program has."""
+
+    def __init__(self, name: str, recorder: Recorder, before_inbound: Callable[[], None]) -> None:
+        self.name = name
+        self._recorder = recorder
+        self._client = RecordingClient(name, recorder, before_inbound)
+        self._loop = loop_thread()
+        self.greeting: JsonObject = {}
+
+    def connect(self, connection: socket.socket, on_end: Callable[[], None]) -> None:
+        """Takes the greeting and negotiates. `on_end` runs in the loop when the program has closed its end.
+
+        Raises CaseTimeout, or ImplementationError when the program ends or says something that is not QMP.
+        """
+        try:
+            self._loop.submit(self._connect(connection, on_end)).result(self._recorder.remaining(WAIT_S))
+        except FutureTimeout as error:
+            raise self._recorder.timeout(WAIT_S, "the greeting of the monitor") from error
+        except QMPError as error:
+            raise ImplementationError(f"no QMP session: {error}", self._recorder.last()) from error
+
+    async def _connect(self, connection: socket.socket, on_end: Callable[[], None]) -> None:
+        await self._client.connect(connection)
+        if self._client.greeting is not None:
+            self.greeting = {key: _json(value) for key, value in self._client.greeting._asdict().items()}
+        self._watcher = self._loop.loop.create_task(self._watch(on_end))
+
+    async def _watch(self, on_end: Callable[[], None]) -> None:
+        while self._client.runstate is Runstate.RUNNING:
+            await self._client.runstate_changed()
+        on_end()
+
+    def execute(self, name: str, arguments: JsonObject, *, oob: bool = False) -> Exchange:
+        """Sends a command and waits for its reply, an error included.
+
+        Raises CaseTimeout, or ImplementationError when the program ends instead of answering.
+        """
+        return self.send(QMPClient.make_execute_msg(name, dict(arguments) or None, oob=oob), name, arguments)
+
+    def send(self, message: Mapping[str, object], name: str, arguments: JsonObject) -> Exchange:
+        """Sends any object that has `execute`, also one the schema refuses, and waits for the reply."""
+        try:
+            future = self._loop.submit(self._client.execute_msg(Message(message)))
+            value = future.result(self._recorder.remaining(WAIT_S))
+        except FutureTimeout as error:
+            raise self._recorder.timeout(WAIT_S, f"the reply to {name}") from error
+        except ExecuteError as error:
+            return self._exchange(name, arguments, None, error)
+        except (ExecInterruptedError, QMPError) as error:
+            if self._recorder.problem is not None:
+                raise self._recorder.problem() from error
+            raise ImplementationError(f"{name}: {error}", self._recorder.last()) from error
+        return self._exchange(name, arguments, _json(value), None)
+
+    def _exchange(self, name: str, arguments: JsonObject, value: JsonValue, error: ExecuteError | None) -> Exchange:
+        return Exchange(
+            name=name,
+            arguments=arguments,
+            sent_at=self._client.sent_at,
+            reply_at=self._client.reply_at,
+            value=value,
+            error_class=None if error is None else error.error_class,
+            description=None if error is None else str(error),
+        )
+
+    def close(self) -> None:
+        """Ends the session; the program's own end of it, in whatever way, is no error here."""
+        try:
+            self._loop.submit(self._close()).result(CLOSE_TIMEOUT_S)
+        except FutureTimeout as error:
+            raise CaseTimeout(CLOSE_TIMEOUT_S, "the monitor's connection to close") from error
+
+    async def _close(self) -> None:
+        try:
+            await self._client.disconnect()
+        except (OSError, EOFError, QMPError):
+            return
+
+
+def _json(value: object) -> JsonValue:
+    """The value as JSON; whatever came from the wire is."""
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    assert value is None or isinstance(value, bool | int | float | str), value
+    return value

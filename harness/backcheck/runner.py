@@ -1,0 +1,109 @@
+"""Runs one case on one implementation and format, in a folder of its own, and says what came of it."""
+
+import re
+import shutil
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from backcheck import guards
+from backcheck.case import Case
+from backcheck.definition import CaseDefinition
+from backcheck.errors import CaseTimeout, ExpectationFailed, GoldenError, ImplementationError, UsageError
+from backcheck.implementation import Implementation
+from backcheck.result import CaseResult, Outcome
+from backcheck.session import Session
+from backcheck.transcript import Transcript
+
+
+def why_not_run(definition: CaseDefinition, implementation: Implementation, format_name: str) -> str | None:
+    """Why a case does not run there, or None: the format, a reason of its `not_on`, or what the build lacks."""
+    if format_name not in definition.formats:
+        return f"runs on {', '.join(definition.formats)} sources"
+    for guard, reason in definition.not_on.items():
+        if guards.holds(guard, implementation=implementation.name, release=implementation.release, format=format_name):
+            return reason
+    for capability in definition.requires:
+        if missing := implementation.lacks(capability):
+            return missing
+    return None
+
+
+def run_case(
+    definition: CaseDefinition, implementation: Implementation, format_name: str, results: Path, *, keep: bool = False
+) -> CaseResult:
+    """Runs a case; any number may run at once.
+
+    results: the folder below which the case's own is made. It is removed when the case passed, unless `keep`; otherwise
+    it stays as evidence: conversation, command, stderr, images. Raises nothing that is about the case.
+    """
+    started = time.monotonic()
+    folder: Path | None = None
+    transcript = Transcript(keep_pairs=definition.keep_pairs)
+    try:
+        reason = why_not_run(definition, implementation, format_name)
+        outcome = Outcome.PASSED if reason is None else Outcome.SKIPPED
+        if reason is None:
+            folder = _case_folder(definition, implementation, format_name, results)
+            outcome, reason, transcript = _run(definition, implementation, format_name, folder)
+    except (GoldenError, UsageError) as error:
+        outcome, reason = Outcome.BROKEN, str(error)
+    except ImplementationError as error:
+        outcome, reason = Outcome.CRASHED, str(error)
+    if folder is not None and outcome is Outcome.PASSED and not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder = None
+    return CaseResult(
+        number=definition.number,
+        implementation=implementation.name,
+        release=implementation.release,
+        format=format_name,
+        outcome=outcome,
+        transcript=transcript,
+        duration_s=time.monotonic() - started,
+        reason=reason or "",
+        evidence=folder,
+    )
+
+
+def _case_folder(definition: CaseDefinition, implementation: Implementation, format_name: str, results: Path) -> Path:
+    results.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{definition.number}-{implementation.name}-{format_name}")
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=results))
+
+
+def _run(
+    definition: CaseDefinition, implementation: Implementation, format_name: str, folder: Path
+) -> tuple[Outcome, str, Transcript]:
+    session = Session(definition, implementation, format_name, folder)
+    outcome, reason = Outcome.PASSED, ""
+    try:
+        case = Case(session)
+        definition.run(case)
+        case.finish()
+    except ExpectationFailed as error:
+        outcome, reason = Outcome.FAILED, str(error)
+    except CaseTimeout as error:
+        outcome, reason = Outcome.HUNG, f"{session.where() or definition.path.name}: {error}"
+    except ImplementationError as error:
+        outcome, reason = Outcome.CRASHED, str(error)
+    except UsageError as error:
+        outcome, reason = Outcome.BROKEN, f"{_line(definition, error)}: {error}"
+    except Exception as error:  # the case's own code; a bug in it is reported, and stops no other case
+        outcome, reason = Outcome.BROKEN, f"{_line(definition, error)}: {type(error).__name__}: {error}"
+        (folder / "traceback").write_text(traceback.format_exc())
+    finally:
+        session.close()
+        session.machine.write_conversation()
+    return outcome, reason, session.recorder.transcript(keep_pairs=definition.keep_pairs, paths=session.paths())
+
+
+def _line(definition: CaseDefinition, error: BaseException) -> str:
+    """The case's line that an exception came through."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(definition.path) and frame.lineno is not None
+    ]
+    return f"{definition.path.name}:{lines[-1]}" if lines else definition.path.name

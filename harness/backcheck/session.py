@@ -1,0 +1,164 @@
+"""What the parts of a running case share: the implementation, the folder, the machine, the recorder, what is held.
+
+Cases do not use it; they use what case.py offers.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from backcheck.definition import CaseDefinition
+from backcheck.errors import ExpectationFailed, UsageError
+from backcheck.implementation import Implementation
+from backcheck.json_types import JsonObject, JsonValue
+from backcheck.qmp import Exchange
+from backcheck.recorder import Recorder
+from backcheck.stdout_lines import StdoutLines
+from backcheck.transcript import Command, Reply
+from backcheck.vm import Machine
+
+ANSWERED_WHILE_HELD = frozenset(
+    {
+        "blockdev-add",
+        "block-job-cancel",
+        "block-job-pause",
+        "block-job-resume",
+        "block-job-set-speed",
+        "job-cancel",
+        "job-pause",
+        "job-resume",
+        "query-block",
+        "query-block-jobs",
+        "query-jobs",
+        "query-named-block-nodes",
+        "query-status",
+    }
+)
+"""What QEMU 5.2, 7.2, 10.0 and 11.1 answer while a breakpoint holds a request; others drain, and wait for ever."""
+
+
+class Session:
+    """One run of a case, from its folder to its machine."""
+
+    def __init__(
+        self, definition: CaseDefinition, implementation: Implementation, format_name: str, folder: Path
+    ) -> None:
+        self.definition = definition
+        self.implementation = implementation
+        self.format = format_name
+        self.folder = folder
+        self.recorder = Recorder(deadline_s=definition.timeout_s)
+        self.machine = Machine(implementation, folder, self.recorder)
+        self.stdout = StdoutLines(self.recorder)
+        self.arguments: list[str] = []
+        self.started = False
+        self.attached: set[str] = set()
+        """Names of the image files that the machine opens."""
+        self.running = False
+        self.breakpoints: list[str] = []
+        """Tags of the breakpoints that are set."""
+
+    @property
+    def held(self) -> list[str]:
+        """Tags of the breakpoints that hold a request now, as far as the machine has told."""
+        self.stdout.collect()
+        return [tag for tag in self.breakpoints if tag in self.stdout.suspended]
+
+    def add_arguments(self, *arguments: str) -> None:
+        """More of the machine's command line. Raises UsageError when it has started."""
+        if self.started:
+            raise UsageError("the machine has started: add drives before the first guest request, command or backup")
+        self.arguments.extend(arguments)
+
+    def start(self) -> None:
+        """Starts the machine, if it has not started. Raises UsageError when it has been shut down."""
+        if self.running:
+            return
+        if self.started:
+            raise UsageError("the machine has been shut down")
+        self.started = True
+        self.machine.start(self.arguments)
+        self.running = True
+
+    def execute(self, name: str, arguments: JsonObject, *, recorded: bool) -> Exchange:
+        """Sends a command, starting the machine if need be; `recorded` puts it and its reply into the transcript."""
+        self.start()
+        if name not in ANSWERED_WHILE_HELD and (held := self.held):
+            raise UsageError(
+                f"{name} waits for ever while the breakpoint {held[0]} holds a request: release it first "
+                f"(meanwhile only {', '.join(sorted(ANSWERED_WHILE_HELD))} and aio requests are answered)"
+            )
+        return self.send(name, arguments, recorded=recorded)
+
+    def send(self, name: str, arguments: JsonObject, *, recorded: bool, message: JsonObject | None = None) -> Exchange:
+        """Sends a command whatever is held; `message` instead of the object that is made of name and arguments."""
+        self.start()
+        if message is None:
+            exchange = self.machine.execute(name, arguments)
+        else:
+            exchange = self.machine.monitor.send(message, name, arguments)
+        if recorded:
+            self.record_exchange(exchange)
+        self.stdout.collect()
+        return exchange
+
+    def record_exchange(self, exchange: Exchange) -> None:
+        monitor = self.machine.monitor.name
+        self.recorder.add(
+            Command(monitor=monitor, name=exchange.name, arguments=exchange.arguments, at=exchange.sent_at)
+        )
+        self.recorder.add(
+            Reply(
+                monitor=monitor,
+                at=exchange.reply_at,
+                value=exchange.value,
+                error_class=exchange.error_class,
+                description=exchange.description,
+            )
+        )
+
+    def ask(self, name: str, arguments: JsonObject | None = None) -> JsonValue:
+        """The value a query returns, unrecorded. Raises ExpectationFailed when it is an error."""
+        exchange = self.execute(name, arguments or {}, recorded=False)
+        self.expect_success(exchange)
+        return exchange.value
+
+    def expect_success(self, exchange: Exchange) -> None:
+        """Raises ExpectationFailed when a reply is an error."""
+        if exchange.error_class is not None:
+            self.fail(exchange.name, expected="success", got=f"{exchange.error_class} {exchange.description!r}")
+
+    def fail(self, subject: str, *, expected: str, got: str) -> NoReturn:
+        """Raises ExpectationFailed, naming the case's line that expected it."""
+        raise ExpectationFailed(subject, expected=expected, got=got, where=self.where())
+
+    def where(self) -> str | None:
+        """File and line of the case that is being executed."""
+        frame: FrameType | None = sys._getframe()
+        path = str(self.definition.path)
+        while frame is not None:
+            if frame.f_code.co_filename == path:
+                return f"{self.definition.path.name}:{frame.f_lineno}"
+            frame = frame.f_back
+        return None
+
+    def paths(self) -> Mapping[str, str]:
+        """Texts that differ between runs or implementations, and what a reader sees instead."""
+        return {str(self.folder): "FOLDER", self.implementation.system.name: "PROGRAM"}
+
+    def shut_down(self) -> None:
+        """Ends the machine in order, unrecorded, so that its images can be looked at."""
+        if not self.running:
+            return
+        if held := self.held:
+            raise UsageError(f"the breakpoint {held[0]} holds a request: release it before the machine ends")
+        self.recorder.ignore_from_here()
+        self.machine.quit()
+        self.running = False
+
+    def close(self) -> None:
+        """Kills the machine, if it runs, and frees what it had."""
+        self.running = False
+        self.machine.kill()
