@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from backcheck import debian_suite, releases
-from backcheck.debian_suite import DebianSuite, SuiteUnavailable
+from backcheck import releases
+from backcheck.releases import debian_suite
+from backcheck.releases.debian_suite import DebianSuite, SuiteUnavailable
 
 NOBODY_LISTENS = "http://127.0.0.1:9/debian"
 

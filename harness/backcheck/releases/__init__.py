@@ -1,25 +1,21 @@
 """QEMU releases kept in a cache folder beside whatever QEMU is installed.
 
-    python -m backcheck.releases [RELEASE ...]      default: 5.2 10.0 11.1
-
 The cache is ``$XDG_CACHE_HOME/backcheck`` (else ``~/.cache/backcheck``). A release is a folder ``qemu-RELEASE`` there,
 named by the version that its own program reports, with the programs to run in ``bin/``. A folder appears whole or not
 at all; an interrupted download is taken up again; two at once wait for each other. How a release is got is not here
-but in ``debian_suite``.
+but in ``debian_suite``; ``python -m backcheck.releases`` fetches them.
 """
 
-import argparse
 import fcntl
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from backcheck.debian_suite import SYSTEM_PROGRAM, DebianSuite, SuiteUnavailable, run_tool
+from backcheck.releases.debian_suite import SYSTEM_PROGRAM, DebianSuite, SuiteUnavailable, run_tool
 
 WANTED_RELEASES = ("5.2", "10.0", "11.1")
 
@@ -143,27 +139,3 @@ def _only_one(report: Report) -> Iterator[None]:
             report("another process is filling the cache: waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def release_number(text: str) -> str:
-    """An argument as a release; argparse's error when it is none."""
-    if re.fullmatch(r"\d+\.\d+", text) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a release such as 10.0")
-    return text
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Fetch what is asked for; exit status 1 when one of them cannot be had."""
-    parser = argparse.ArgumentParser(
-        prog="python -m backcheck.releases", description="Unpack QEMU releases into the cache, once."
-    )
-    parser.add_argument("release", nargs="*", type=release_number, help=f"default: {' '.join(WANTED_RELEASES)}")
-    wanted = parser.parse_args(arguments).release or WANTED_RELEASES
-    return 1 if fetch(wanted, lambda line: print(line, flush=True)) else 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
