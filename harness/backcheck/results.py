@@ -12,6 +12,7 @@ Files are replaced as a whole, so that two runs at once leave one or the other.
 
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -43,10 +44,15 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
 
-    @property
-    def evidence_folder(self) -> Path:
-        """Where folders of failed runs go."""
-        return self.folder / "evidence"
+    def keep_evidence(self, workdir: Path, id: str) -> Path:
+        """Copies what a run left behind, sockets apart, in place of what an earlier run of the same id left."""
+        target = self.folder / "evidence" / id
+        try:
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(workdir, target, symlinks=True, ignore=_sockets, dirs_exist_ok=True)
+        except (OSError, shutil.Error) as error:
+            raise UsageError(f"evidence cannot be kept: {target}: {error}") from error
+        return target
 
     def history(self) -> dict[str, LastRun]:
         """By id, how each ended last; empty when nothing ran yet or the file is of another version."""
@@ -145,6 +151,12 @@ def read_answer(text: str, where: str) -> Answer:
         AnswerStep(title=step.title, entries=tuple(entry for line in step.lines for entry in line.line.entries))
         for step in parse_steps(text.split("\n"), where)
     )
+
+
+def _sockets(folder: str, names: list[str]) -> list[str]:
+    return [
+        name for name in names if not ((path := Path(folder, name)).is_file() or path.is_dir() or path.is_symlink())
+    ]
 
 
 def _history_json(run: LastRun) -> dict[str, object]:

@@ -1,0 +1,151 @@
+"""A pytest session that runs numbered cases: its plan, its collection, and what its controller does at the end."""
+
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from backcheck.case_items import CaseFile, RunPlan, attach_record, record_of
+from backcheck.catalogue import Catalogue, find_catalogue, parse_numbers
+from backcheck.definition import FILE_NAME, SOURCE_FORMATS
+from backcheck.errors import UsageError
+from backcheck.expected_failures import read_expected_failures
+from backcheck.implementation import Implementation, find_implementation
+from backcheck.judgement import Judgement, Record
+from backcheck.report.terminal import CaseReporter
+from backcheck.results import DEFAULT_FOLDER, Results
+from backcheck.run_check import RunCheck, check_run, leave_candidates
+
+EXIT_DIFFERS = 1
+EXIT_CRASHED = 3
+REPORTER_NAME = "backcheck-reporter"
+
+
+def make_plan(config: pytest.Config) -> RunPlan:
+    """The plan that the options describe. Raises UsageError."""
+    root = config.getoption("backcheck_root")
+    catalogue = Catalogue(root=Path(root).absolute()) if root else find_catalogue()
+    only = config.getoption("backcheck_only")
+    groups = frozenset(config.getoption("backcheck_group"))
+    formats = config.getoption("backcheck_format")
+    expect_fail = config.getoption("backcheck_expect_fail")
+    timeout_s = config.getoption("backcheck_timeout")
+    if timeout_s is not None and timeout_s <= 0:
+        raise UsageError(f"a time limit of {timeout_s:g} s is none")
+    if groups:
+        catalogue.definitions((), groups)  # complains about a group that no case is in
+    return RunPlan(
+        catalogue=catalogue,
+        numbers=parse_numbers(only, catalogue.case_files()),
+        groups=groups,
+        formats=tuple(dict.fromkeys(formats)) or SOURCE_FORMATS,
+        implementations=_implementations(config.getoption("backcheck_on"), config.getoption("backcheck_wrapper")),
+        results=Results(Path(config.getoption("backcheck_results") or DEFAULT_FOLDER)),
+        timeout_s=timeout_s,
+        expected_failures=read_expected_failures(Path(expect_fail)) if expect_fail else (),
+        full=not (only or groups or formats),
+    )
+
+
+def _implementations(names: list[str], wrapper: str | None) -> tuple[Implementation, ...]:
+    """The implementations under test, each once, none with the name of another."""
+    found: list[Implementation] = []
+    for name in names or ["engine"]:
+        implementation = find_implementation(name)
+        twin = next((other for other in found if other.name == implementation.name), None)
+        if twin is not None and twin != implementation:
+            raise UsageError(
+                f"{name} is a {implementation.name}, as {twin.system.argv[0]} is: run them one after the other, "
+                f"each with its own --results"
+            )
+        if twin is None:
+            found.append(implementation)
+    return tuple(implementation.wrapped(wrapper) if wrapper else implementation for implementation in found)
+
+
+class CaseSession:
+    """The hooks of a session that runs cases, in the controller and in each worker."""
+
+    def __init__(self, config: pytest.Config, plan: RunPlan) -> None:
+        self.config = config
+        self.plan = plan
+        self.is_controller = not hasattr(config, "workerinput")
+        self.records: list[Record] = []
+        self.check = RunCheck(verdicts={}, complaints=())
+        self.candidates: list[Path] = []
+        self._began = time.monotonic()
+        self._collect_cases()
+        if self.is_controller:
+            self._add_reporter()
+
+    def _collect_cases(self) -> None:
+        """Makes the folder of cases an argument: the only one, unless a person named others."""
+        folder = str(self.plan.catalogue.cases)
+        if self.config.args_source is not pytest.Config.ArgsSource.ARGS:
+            self.config.args[:] = [folder]
+        elif folder not in self.config.args:
+            self.config.args.append(folder)
+
+    def _add_reporter(self) -> None:
+        terminal = self.config.pluginmanager.getplugin("terminalreporter")
+        if terminal is not None and not self.config.getoption("collectonly"):
+            self.config.pluginmanager.register(CaseReporter(terminal, self.plan, self), REPORTER_NAME)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Keeps xdist's lines about workers that come up from standing between ours."""
+        workers = self.config.pluginmanager.getplugin("terminaldistreporter")
+        if workers is not None:
+            self.config.pluginmanager.unregister(workers)
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> CaseFile | None:
+        """A case file that the plan selects."""
+        match = FILE_NAME.fullmatch(file_path.name)
+        if match is None or file_path.parent != self.plan.catalogue.cases or match["number"] not in self.plan.numbers:
+            return None
+        return CaseFile.of(parent, file_path, self.plan)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Puts records on reports, so that they reach the controller."""
+        report = yield
+        attach_record(item, report)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """In the controller: collects records."""
+        if record := record_of(report):
+            self.records.append(record)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """In the controller: looks at the whole run, writes results, and decides the exit status."""
+        if not self.is_controller or not self.records or self.config.getoption("collectonly"):
+            return
+        plan, whole = self.plan, session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        self.check = check_run(plan.catalogue, self.records, full=plan.full and whole)
+        plan.results.write_run(self.records, self._totals())
+        self.candidates = leave_candidates(plan.catalogue, self.records, plan.results)
+        if not whole:
+            return
+        judgements = {record.judgement for record in self.records}
+        if judgements & {Judgement.CRASHED, Judgement.HUNG}:
+            session.exitstatus = EXIT_CRASHED
+        elif self.check.complaints:
+            session.exitstatus = EXIT_DIFFERS
+
+    def _totals(self) -> dict[str, object]:
+        """The last line of results.jsonl."""
+        counts = {judgement.value: 0 for judgement in Judgement}
+        for record in self.records:
+            counts[record.judgement.value] += 1
+        return {
+            "total": len(self.records),
+            "counts": {name: count for name, count in counts.items() if count},
+            "duration_s": round(time.monotonic() - self._began, 3),
+            "implementations": {each.name: each.version for each in self.plan.implementations},
+            "verdicts": self.check.verdicts,
+            "complaints": list(self.check.complaints),
+        }

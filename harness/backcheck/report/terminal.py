@@ -1,0 +1,176 @@
+"""What a run shows on the terminal, in the manner of iotests' check.
+
+A line for each case with its time and its last time; a failing one with its diff below; at the end who is wrong, what
+failed, what was not run and why, and how many passed. On a terminal the last line tells what runs; elsewhere there are
+plain lines only.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from backcheck.case_items import RunPlan, failure_text, record_of
+from backcheck.judgement import Judgement, Record
+from backcheck.run_check import RunCheck
+
+ID_WIDTH = 26
+WORD_WIDTH = 7
+INDENT = "    "
+
+# What a judgement is called on its line, and how it is coloured.
+_WORDS: dict[Judgement, tuple[str, dict[str, bool]]] = {
+    Judgement.PASSED: ("pass", {"green": True}),
+    Judgement.DIFFERS: ("fail", {"red": True}),
+    Judgement.NO_GOLDEN: ("fail", {"red": True}),
+    Judgement.FAILED: ("fail", {"red": True}),
+    Judgement.BROKEN: ("broken", {"red": True, "bold": True}),
+    Judgement.CRASHED: ("crash", {"red": True, "bold": True}),
+    Judgement.HUNG: ("hung", {"red": True, "bold": True}),
+    Judgement.SKIPPED: ("not run", {"yellow": True}),
+    Judgement.EXPECTED: ("xfail", {"yellow": True}),
+    Judgement.UNEXPECTED: ("xpass", {"red": True}),
+}
+_DIFF_COLOURS = {"-": {"red": True}, "+": {"green": True}}
+
+
+class RunState(Protocol):
+    """What the reporter reads of the session."""
+
+    records: list[Record]
+    check: RunCheck
+    candidates: list[Path]
+
+
+class CaseReporter:
+    """The hooks that write. pytest's own reporter is told to write nothing of cases; `state` is the session's."""
+
+    def __init__(self, terminal: pytest.TerminalReporter, plan: RunPlan, state: RunState) -> None:
+        self._terminal = terminal
+        self._plan = plan
+        self._state = state
+        self._history = plan.results.history()
+        self._began = time.monotonic()
+        self._running: list[str] = []
+        self._collected = 0
+        self._live = terminal.isatty and terminal.hasmarkup
+
+    def pytest_sessionstart(self) -> None:
+        """Tells what is tested."""
+        versions = [f"{each.name} ({each.version}, {each.system.argv[0]})" for each in self._plan.implementations]
+        self._terminal.write_line(f"on {', '.join(versions)}")
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Learns how many there are; under xdist only workers know."""
+        self._collected = len(session.items)
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Gives cases categories of their own, without a letter or a word, so that pytest's sections leave them out."""
+        record = record_of(report)
+        return None if record is None else (f"case {_WORDS[record.judgement][0]}", "", "")
+
+    def pytest_runtest_logstart(self, location: tuple[str, int | None, str]) -> None:
+        """On a terminal, shows what runs."""
+        self._running.append(location[2])
+        self._show_status()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Writes the lines of a case."""
+        if record := record_of(report):
+            self._clear_status()
+            self._write_record(record)
+
+    def pytest_runtest_logfinish(self, location: tuple[str, int | None, str]) -> None:
+        """On a terminal, shows what still runs."""
+        if location[2] in self._running:
+            self._running.remove(location[2])
+        self._show_status()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self) -> None:
+        """Writes the end of the run."""
+        self._clear_status()
+        if not self._state.records:
+            return
+        self._terminal.ensure_newline()
+        self._terminal.write_line("")
+        for lines in (self._wrong(), self._not_run(), self._failures(), [self._passed()]):
+            for line in lines:
+                self._terminal.write_line(line)
+
+    def _write_record(self, record: Record) -> None:
+        word, markup = _WORDS[record.judgement]
+        last = self._history.get(record.id)
+        timing = f"{record.duration_s:5.1f}s" + (f"  (last: {last.duration_s:.1f}s)" if last else "")
+        self._terminal.ensure_newline()
+        self._terminal.write(f"{record.id:{ID_WIDTH}}  ")
+        self._terminal.write(f"{word:{WORD_WIDTH}}", **markup)
+        short = record.judgement in (Judgement.SKIPPED, Judgement.EXPECTED)
+        self._terminal.write_line(f" {record.reason}" if short else timing)
+        if not record.judgement.good:
+            for line in failure_text(record).splitlines():
+                self._terminal.write_line(f"{INDENT}{line}", **_DIFF_COLOURS.get(line[:1], {}))
+
+    def _wrong(self) -> list[str]:
+        """Verdicts over several implementations, and complaints about the whole."""
+        check = self._state.check
+        lines = [f"{number}: {text}" for number, text in check.verdicts.items()]
+        lines += [f"Error: {text}" for text in check.complaints]
+        if self._state.candidates:
+            folder = _short(self._plan.results.folder)
+            names = " ".join(path.name for path in self._state.candidates)
+            lines.append(f"New goldens, to be looked at with `backcheck review`, in {folder}: {names}")
+        return lines
+
+    def _not_run(self) -> list[str]:
+        """Skipped cases, counted for each implementation, with the reasons."""
+        lines = []
+        for name in dict.fromkeys(record.implementation for record in self._state.records):
+            reasons: dict[str, list[Record]] = {}
+            for record in self._state.records:
+                if record.implementation == name and record.judgement is Judgement.SKIPPED:
+                    reasons.setdefault(record.reason, []).append(record)
+            if reasons:
+                lines.append(f"Not run: {sum(map(len, reasons.values()))} on {name}")
+                lines += [f"{INDENT}{_ids(records)}: {reason}" for reason, records in sorted(reasons.items())]
+        return lines
+
+    def _failures(self) -> list[str]:
+        failed = [record for record in self._state.records if not record.judgement.good]
+        return [f"Failures: {_ids(failed)}"] if failed else []
+
+    def _passed(self) -> str:
+        records = self._state.records
+        ran = [record for record in records if record.judgement is not Judgement.SKIPPED]
+        passed = [record for record in ran if record.judgement.good]
+        expected = sum(record.judgement is Judgement.EXPECTED for record in ran)
+        count = f"all {len(ran)}" if len(passed) == len(ran) else f"{len(passed)} of {len(ran)}"
+        note = f" ({expected} failed as expected)" if expected else ""
+        seconds = time.monotonic() - self._began
+        return f"Passed {count}{note} in {seconds:.1f} s; results: {_short(self._plan.results.folder)}"
+
+    def _show_status(self) -> None:
+        if self._live:
+            text = f"[{len(self._state.records)}/{self._collected or '?'}] {' '.join(self._running)}"
+            width = os.get_terminal_size().columns if os.isatty(1) else ID_WIDTH
+            self._terminal.rewrite(text[: width - 1], erase=True, bold=True)
+            self._terminal.flush()
+
+    def _clear_status(self) -> None:
+        if self._live:
+            self._terminal.rewrite("", erase=True)
+            self._terminal.rewrite("")
+
+
+def _ids(records: Sequence[Record]) -> str:
+    return " ".join(record.id for record in sorted(records, key=lambda record: record.id))
+
+
+def _short(path: Path) -> str:
+    """A path as seen from here, when that is shorter."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else f"./{relative}"
