@@ -1,7 +1,5 @@
 """What a build can do, asked of its programs: the reasons why a case that needs it does not run there."""
 
-import json
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import cast
 
 from backcheck.errors import UsageError
 from backcheck.implementation import Implementation
-from backcheck.json_types import JsonObject, JsonValue
+from backcheck.json_types import JsonObject
 from backcheck.recorder import Recorder
 from backcheck.vm import Machine
 
@@ -33,46 +31,37 @@ def _zstd(implementation: Implementation, _: str) -> str | None:
 
 
 def _driver(implementation: Implementation, name: str) -> str | None:
-    with tempfile.TemporaryDirectory() as folder:
-        answer = implementation.img("--help", cwd=Path(folder))
-    listed = re.search(r"^Supported formats:(?P<names>(?:.*\n)(?:[ \t]+.*\n)*)", answer.stdout, re.MULTILINE)
-    if listed is not None and name in listed["names"].split():
-        return None
-    return f"{implementation.name} lacks the driver {name}"
+    schema = _schema(implementation)
+    options = schema[str(schema["blockdev-add"]["arg-type"])]
+    driver = next(member for member in cast(Sequence[JsonObject], options["members"]) if member["name"] == "driver")
+    known = cast(Sequence[str], schema[str(driver["type"])]["values"])
+    return None if name in known else f"{implementation.name} lacks the driver {name}"
 
 
 def _command(implementation: Implementation, name: str) -> str | None:
-    if name in _commands(implementation):
-        return None
-    return f"{implementation.name} lacks the command {name}"
+    entity = _schema(implementation).get(name, {})
+    return None if entity.get("meta-type") == "command" else f"{implementation.name} lacks the command {name}"
 
 
 def _argument(implementation: Implementation, name: str) -> str | None:
     command, _, argument = name.rpartition(".")
-    members = _commands(implementation).get(command, frozenset())
-    return None if argument in members else f"{implementation.name} lacks the argument {argument} of {command}"
+    schema = _schema(implementation)
+    arguments = schema.get(str(schema.get(command, {}).get("arg-type")), {})
+    names = [member["name"] for member in cast(Sequence[JsonObject], arguments.get("members", []))]
+    return None if argument in names else f"{implementation.name} lacks the argument {argument} of {command}"
 
 
-def _commands(implementation: Implementation) -> Mapping[str, frozenset[str]]:
-    """Commands and the names of their arguments, from query-qmp-schema."""
+def _schema(implementation: Implementation) -> Mapping[str, JsonObject]:
+    """Everything query-qmp-schema tells, by name."""
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(implementation, Path(folder), Recorder(deadline_s=QUERY_TIMEOUT_S))
         try:
             machine.start([])
-            schema = cast(Sequence[JsonObject], machine.execute("query-qmp-schema", {}).value)
+            entities = cast(Sequence[JsonObject], machine.execute("query-qmp-schema", {}).value)
             machine.quit()
         finally:
             machine.kill()
-    by_name = {str(entity["name"]): entity for entity in schema}
-    return {
-        name: frozenset(_member_names(by_name.get(str(entity["arg-type"]), {}).get("members", [])))
-        for name, entity in by_name.items()
-        if entity["meta-type"] == "command"
-    }
-
-
-def _member_names(members: JsonValue) -> list[str]:
-    return [str(member["name"]) for member in cast(Sequence[JsonObject], members)]
+    return {str(entity["name"]): entity for entity in entities}
 
 
 _CHECKS: Mapping[str, Callable[[Implementation, str], str | None]] = {
