@@ -1,0 +1,198 @@
+"""The qcow2 driver: one image behind one node, each request handed to the part that knows how."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import TYPE_CHECKING, ClassVar
+
+from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
+from backcheck_engine.block.image_upkeep import CheckResult, Repair, Snapshot
+from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
+from backcheck_engine.drivers.format.qcow2 import reading, status
+from backcheck_engine.drivers.format.qcow2.bitmaps import mark_in_use, read_directory
+from backcheck_engine.drivers.format.qcow2.header import MAGIC, MAX_BACKING_NAME, Incompatible
+from backcheck_engine.drivers.format.qcow2.opening import open_image
+from backcheck_engine.drivers.format.qcow2.options import DiscardKind
+from backcheck_engine.drivers.format.qcow2.resize import Resizer
+from backcheck_engine.drivers.format.qcow2.specific_info import specific_info
+from backcheck_engine.drivers.format.qcow2.writing import Writer
+from backcheck_engine.drivers.format.qcow2.zeroing import Zeroer
+from backcheck_engine.errors import BlockError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
+    from backcheck_engine.block.opening import Opener
+    from backcheck_engine.drivers.format.qcow2.image import Image
+    from backcheck_engine.json_value import JsonObject
+
+
+class Qcow2Driver(Driver):
+    """qcow2, versions 2 and 3."""
+
+    format_name: ClassVar[str] = "qcow2"
+    kind: ClassVar[DriverKind] = DriverKind.FORMAT
+    supports_backing: ClassVar[bool] = True
+    supports_compressed_writes: ClassVar[bool] = True
+    supports_discard: ClassVar[bool] = True
+    zero_flags: ClassVar[RequestFlag] = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.image: Image
+        self._writer: Writer
+        self._zeroer: Zeroer
+        self._resizer: Resizer
+        self._changed = False
+        self._is_open = False
+
+    @classmethod
+    async def open(cls, opener: Opener) -> Qcow2Driver:
+        driver = cls(opener.node)
+        image = await open_image(opener)
+        driver.image = image
+        driver._writer = Writer(image)
+        driver._zeroer = Zeroer(image, driver._writer)
+        driver._resizer = Resizer(image, driver._writer, driver._zeroer)
+        image.bitmaps = await read_directory(image)
+        if opener.node.is_writable and not opener.check and Incompatible.DIRTY in image.header.incompatible:
+            await driver._repair_dirty()
+        driver._is_open = True
+        return driver
+
+    @classmethod
+    def probe(cls, data: bytes, filename: str) -> int:
+        return 100 if data[:4] == MAGIC and int.from_bytes(data[4:8], "big") >= 2 else 0
+
+    # Requests.
+
+    async def pread(self, offset: int, length: int) -> Buffer:
+        self.image.check_usable()
+        return await reading.read(self.image, offset, length)
+
+    async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
+        await self._before_change()
+        await self._writer.write(offset, data)
+
+    async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
+        await self._before_change()
+        await self._zeroer.write_zeroes(offset, length, may_unmap=RequestFlag.MAY_UNMAP in flags)
+
+    async def pwrite_compressed(self, offset: int, data: Buffer) -> None:
+        await self._before_change()
+        await self._writer.write_compressed(offset, data)
+
+    async def discard(self, offset: int, length: int) -> None:
+        await self._before_change()
+        await self._zeroer.discard(offset, length)
+
+    async def flush(self) -> None:
+        if self.image.is_lost or not self.node.is_writable:
+            return
+        async with self.image.lock:
+            await self.image.write_caches()
+
+    async def block_status(self, offset: int, length: int, want_zero: bool) -> BlockStatus:
+        self.image.check_usable()
+        return await status.block_status(self.image, offset, length)
+
+    async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
+        await self._before_change()
+        await self._resizer.resize(size, exact=exact, preallocation=preallocation, zero=zero)
+
+    async def _before_change(self) -> None:
+        self.image.check_usable()
+        if not self._changed:
+            self._changed = True
+            if self.image.bitmaps:
+                async with self.image.lock:
+                    await mark_in_use(self.image)
+
+    # Facts.
+
+    def size(self) -> int:
+        return self.image.size
+
+    def allocated_size(self) -> int | None:
+        return self.image.file.allocated_size()
+
+    def info(self) -> DriverInfo:
+        geometry = self.image.geometry
+        return DriverInfo(
+            cluster_size=geometry.cluster_size,
+            subcluster_size=geometry.subcluster_size,
+            is_dirty=Incompatible.DIRTY in self.image.header.incompatible,
+            vm_state_offset=geometry.l1_entries(self.image.size) * geometry.l2_coverage,
+        )
+
+    def specific_info(self) -> JsonObject:
+        return specific_info(self.image)
+
+    def snapshots(self) -> list[Snapshot]:
+        return [stored.summary() for stored in self.image.snapshots]
+
+    def has_zero_init(self) -> bool:
+        return True
+
+    def refresh_limits(self, limits: Limits) -> None:
+        limits.request_alignment = 1
+        limits.pwrite_zeroes_alignment = self.image.geometry.subcluster_size
+        limits.pdiscard_alignment = self.image.geometry.cluster_size
+
+    def backing_filename(self) -> str | None:
+        return self.image.header.backing_name or None
+
+    # For tools.
+
+    async def change_backing_file(self, filename: str | None, format_name: str | None) -> None:
+        name, kind = filename or "", (format_name or "") if filename else ""
+        if name and self.image.data_file_is_raw:
+            raise BlockError.from_errno(errno.EINVAL)
+        if len(name.encode()) > MAX_BACKING_NAME:
+            raise BlockError.from_errno(errno.EINVAL)
+        async with self.image.lock:
+            await self.image.update_header(backing_name=name, backing_format=kind)
+            await self.image.flush_file()
+
+    async def make_empty(self) -> None:
+        await self._before_change()
+        size = self.image.geometry.round_up(self.image.size)
+        await self._writer.settle(0, size)
+        try:
+            await self._zeroer.discard_entries(0, size, DiscardKind.SNAPSHOT, full=True)
+        finally:
+            self.image.lock.release()
+
+    async def check(self, repair: Repair) -> CheckResult:
+        from backcheck_engine.drivers.format.qcow2.check import check_image
+
+        async with self.image.lock:
+            return await check_image(self.image, repair)
+
+    async def _repair_dirty(self) -> None:
+        result = await self.check(Repair.LEAKS | Repair.ERRORS)
+        if result.check_errors:
+            raise BlockError("Could not repair dirty image", errno.EIO)
+
+    # Life.
+
+    async def reopen(self, read_only: bool) -> None:
+        if read_only:
+            async with self.image.lock:
+                await self._write_back()
+
+    async def close(self) -> None:
+        if not self._is_open or not self.node.is_writable or self.image.is_lost:
+            return
+        async with self.image.lock:
+            try:
+                await self._write_back()
+            except BlockError as error:
+                print(f"Lost persistent metadata of '{self.node.node_name}': {error.message}", file=sys.stderr)
+
+    async def _write_back(self) -> None:
+        await self.image.flush_caches()
+        if Incompatible.DIRTY in self.image.header.incompatible:
+            await self.image.set_incompatible(Incompatible.DIRTY, False)
+
+

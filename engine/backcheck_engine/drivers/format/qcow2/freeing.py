@@ -1,0 +1,38 @@
+"""Dropping the references that L2 entries had, neighbours together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from backcheck_engine.drivers.format.qcow2.compression import descriptor_range
+from backcheck_engine.drivers.format.qcow2.tables import COMPRESSED, OFFSET_MASK
+
+if TYPE_CHECKING:
+    from backcheck_engine.drivers.format.qcow2.image import Image
+    from backcheck_engine.drivers.format.qcow2.options import DiscardKind
+
+
+async def free_entries(image: Image, entries: Iterable[int], kind: DiscardKind) -> None:
+    """Drop the references of L2 entries that no table holds any more. Call it under the metadata lock."""
+    for offset, length in _ranges(image, entries):
+        await image.refcounts.free(offset, length, kind)
+
+
+def _ranges(image: Image, entries: Iterable[int]) -> Iterator[tuple[int, int]]:
+    size = image.geometry.cluster_size
+    start = end = 0
+    for entry in entries:
+        if entry & COMPRESSED:
+            yield descriptor_range(entry, image.geometry)
+            continue
+        offset = entry & OFFSET_MASK
+        if not offset or image.has_data_file:
+            continue
+        if offset != end:
+            if end > start:
+                yield start, end - start
+            start = offset
+        end = offset + size
+    if end > start:
+        yield start, end - start

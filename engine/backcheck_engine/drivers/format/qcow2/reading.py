@@ -1,0 +1,66 @@
+"""Reads: extents one after the other, each from where its data is."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from backcheck_engine.block.io_threads import run_in_thread
+from backcheck_engine.block.request import Buffer
+from backcheck_engine.drivers.format.qcow2.compression import CompressionError, decompress, descriptor_range
+from backcheck_engine.drivers.format.qcow2.mapping import Extent, lookup
+from backcheck_engine.drivers.format.qcow2.tables import UNALLOCATED_KINDS, ZERO_KINDS, ClusterKind
+from backcheck_engine.errors import BlockError
+
+if TYPE_CHECKING:
+    from backcheck_engine.drivers.format.qcow2.image import Image
+
+
+async def read(image: Image, offset: int, length: int) -> Buffer:
+    """Exactly `length` bytes of what the guest sees at `offset`."""
+    async with image.lock:
+        extent = await lookup(image, offset, length)
+    if extent.length >= length:
+        return await _read_extent(image, offset, extent)
+    result = bytearray(length)
+    view = memoryview(result)
+    done = 0
+    while True:
+        if not _reads_as_fresh(image, extent):
+            view[done : done + extent.length] = await _read_extent(image, offset + done, extent)
+        done += extent.length
+        if done >= length:
+            return result
+        async with image.lock:
+            extent = await lookup(image, offset + done, length - done)
+
+
+def _reads_as_fresh(image: Image, extent: Extent) -> bool:
+    """Whether the extent reads as zeroes, as a new buffer does."""
+    return extent.kind in ZERO_KINDS or (extent.kind in UNALLOCATED_KINDS and image.node.backing is None)
+
+
+async def _read_extent(image: Image, offset: int, extent: Extent) -> Buffer:
+    if extent.kind is ClusterKind.NORMAL:
+        await image.event("read_aio")
+        return await image.data.pread(extent.host, extent.length)
+    if extent.kind is ClusterKind.COMPRESSED:
+        return await _read_compressed(image, offset, extent)
+    backing = image.node.backing
+    if extent.kind in ZERO_KINDS or backing is None:
+        return bytes(extent.length)
+    await image.event("read_backing_aio")
+    return await backing.pread(offset, extent.length)
+
+
+async def _read_compressed(image: Image, offset: int, extent: Extent) -> Buffer:
+    geometry = image.geometry
+    host, packed_length = descriptor_range(extent.host, geometry)
+    await image.event("read_compressed")
+    packed = await image.file.pread(host, packed_length)
+    try:
+        plain = await run_in_thread(decompress, image.header.compression_type, packed, geometry.cluster_size)
+    except CompressionError as error:
+        raise BlockError.from_errno(errno.EIO) from error
+    inside = offset & geometry.cluster_mask
+    return memoryview(plain)[inside : inside + extent.length]

@@ -1,0 +1,174 @@
+"""Changing the size of the disk: growing with and without preallocation, and shrinking."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import TYPE_CHECKING
+
+from backcheck_engine.block.request import SECTOR_SIZE
+from backcheck_engine.drivers.format.qcow2.in_flight import Allocation
+from backcheck_engine.drivers.format.qcow2.options import DiscardKind
+from backcheck_engine.drivers.format.qcow2.tables import OFFSET_MASK
+from backcheck_engine.errors import BlockError
+
+if TYPE_CHECKING:
+    from backcheck_engine.drivers.format.qcow2.image import Image
+    from backcheck_engine.drivers.format.qcow2.writing import Writer
+    from backcheck_engine.drivers.format.qcow2.zeroing import Zeroer
+
+PREALLOCATIONS = ("off", "metadata", "falloc", "full")
+
+
+class Resizer:
+    """Changes one image's size."""
+
+    def __init__(self, image: Image, writer: Writer, zeroer: Zeroer) -> None:
+        self._image = image
+        self._writer = writer
+        self._zeroer = zeroer
+
+    async def resize(self, size: int, *, exact: bool, preallocation: str, zero: bool) -> None:
+        """Change the size; raises BlockError in QEMU's words."""
+        image = self._image
+        if preallocation not in PREALLOCATIONS:
+            raise BlockError(f"Unsupported preallocation mode '{preallocation}'", errno.ENOTSUP)
+        if size % SECTOR_SIZE:
+            raise BlockError(f"The new size must be a multiple of {SECTOR_SIZE}", errno.EINVAL)
+        if image.snapshots and image.header.version < 3:
+            raise BlockError("Can't resize a v2 image which has snapshots", errno.ENOTSUP)
+        if image.header.bitmaps is not None:
+            raise BlockError("Cannot resize an image with persistent bitmaps", errno.ENOTSUP)
+        if size < image.size and preallocation != "off":
+            raise BlockError("Preallocation can't be used for shrinking an image", errno.EINVAL)
+        await self._writer.settle(0, max(size, image.size))
+        try:
+            if size < image.size:
+                await self._shrink(size, exact)
+            else:
+                await self._grow(size, exact, preallocation, zero)
+            await image.flush_caches()
+            await image.set_size(size)
+        finally:
+            image.lock.release()
+
+    # Growing.
+
+    async def _grow(self, size: int, exact: bool, preallocation: str, zero: bool) -> None:
+        image, geometry = self._image, self._image.geometry
+        old = image.size
+        try:
+            await image.l1.grow(geometry.l1_entries(size), exact=True)
+        except BlockError as error:
+            raise BlockError(f"Failed to grow the L1 table: {error.message}", error.errno) from error
+        if preallocation == "off" and image.data_file_is_raw:
+            preallocation = "metadata"
+        if image.has_data_file:
+            await image.data.truncate(
+                size, exact=exact, preallocation="off" if preallocation == "metadata" else preallocation, zero=False
+            )
+        if preallocation != "off":
+            await self._preallocate(old, size, preallocation)
+        if zero and old < size:
+            await self._zero_new_part(old, size)
+
+    async def _zero_new_part(self, old: int, size: int) -> None:
+        """Let nothing of a longer backing file show in what is added."""
+        image, geometry = self._image, self._image.geometry
+        image.size = size
+        start = -(-old // geometry.subcluster_size) * geometry.subcluster_size
+        start = min(start, size)
+        if start < size:
+            await self._zeroer.zero_entries(start, size - start, may_unmap=False)
+        if start > old:
+            image.lock.release()
+            try:
+                await self._writer.write(old, bytes(start - old))
+            finally:
+                await image.lock.acquire()
+
+    async def _preallocate(self, old: int, size: int, preallocation: str) -> None:
+        """Give every new cluster its place, and the file room for it."""
+        image, geometry = self._image, self._image.geometry
+        image.size = size
+        at = old & ~geometry.cluster_mask
+        end = 0
+        while at < size:
+            allocation = await self._place(at, size)
+            end = max(end, allocation.host + allocation.clusters * geometry.cluster_size)
+            await self._writer.link_preallocated(allocation)
+            at = allocation.data_end
+        if not end or image.has_data_file:
+            return
+        # The last cluster ends in the file, so that reading it finds zeroes rather than the end of the file.
+        mode = "off" if preallocation == "metadata" else preallocation
+        if end > image.file.size or mode != "off":
+            await image.file.truncate(max(end, image.file.size), exact=False, preallocation=mode)
+
+    async def _place(self, at: int, size: int) -> Allocation:
+        """An allocation for the clusters from `at` on, within one L2 table."""
+        image, geometry = self._image, self._image.geometry
+        limit = min(size, (at // geometry.l2_coverage + 1) * geometry.l2_coverage)
+        clusters = geometry.clusters(limit - at)
+        await image.l1.writable_l2_table(at >> geometry.l2_coverage_bits)
+        await image.mark_dirty()
+        host = at
+        if not image.has_data_file:
+            # Beyond the file's end there is nothing that could show through.
+            length = clusters * geometry.cluster_size
+            host = await image.refcounts.allocate(length, at_least=image.file.size)
+        return Allocation(
+            offset=at, clusters=clusters, host=host, keep_old=False, data_start=at, data_end=min(limit, size)
+        )
+
+    # Shrinking.
+
+    async def _shrink(self, size: int, exact: bool) -> None:
+        image, geometry = self._image, self._image.geometry
+        cut = geometry.round_up(size)
+        end = geometry.round_up(image.size)
+        if cut < end:
+            await self._zeroer.discard_entries(cut, end - cut, DiscardKind.ALWAYS, full=True)
+        await self._shrink_l1(geometry.l1_entries(size))
+        if image.has_data_file:
+            await image.data.truncate(size, exact=exact)
+        await image.flush_caches()
+        await self._cut_file()
+
+    async def _shrink_l1(self, entries: int) -> None:
+        """Drop the L2 tables of L1 entries beyond `entries`. The L1 table keeps its length."""
+        image = self._image
+        tables = [entry for entry in image.l1.entries[entries:] if entry & OFFSET_MASK]
+        if not tables:
+            return
+        await image.event("l1_shrink_write_table")
+        for index in range(entries, len(image.l1.entries)):
+            if image.l1.entries[index]:
+                image.l1.set(index, 0)
+        await image.write_caches()
+        await image.flush_file()
+        await image.event("l1_shrink_free_l2_clusters")
+        for entry in tables:
+            await image.refcounts.free(entry & OFFSET_MASK, image.geometry.cluster_size, DiscardKind.ALWAYS)
+        await image.refcounts.pass_discards()
+
+    async def _cut_file(self) -> None:
+        """Give back the file's unused end. A failure costs only room."""
+        image, geometry = self._image, self._image.geometry
+        await image.refcounts.drop_empty_blocks()
+        await image.flush_caches()
+        used = (await image.refcounts.last_used() + 1) * geometry.cluster_size
+        if 0 < used < image.file.size:
+            try:
+                await image.file.truncate(used, exact=False)
+            except BlockError as error:
+                print(
+                    f"{_program()}: warning: Failed to truncate the tail of the image: {error.message}",
+                    file=sys.stderr,
+                )
+
+
+def _program() -> str:
+    return sys.argv[0].rsplit("/", 1)[-1]
+
+
