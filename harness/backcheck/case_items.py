@@ -119,7 +119,7 @@ class CaseItem(pytest.Item):
         definition = self.definition
         with tempfile.TemporaryDirectory(prefix="bc-", ignore_cleanup_errors=True) as folder:
             with time_limit(definition.timeout_s, f"the end of case {definition.number}"):
-                result = run_case(definition, self.implementation, self.format, Path(folder), keep=True)
+                result = run_case(definition, self.implementation, self.format, Path(folder))
             record = judge(definition, result, self.plan.catalogue.golden)
             if record.judgement.good or result.evidence is None:
                 return replace(record, evidence=None)

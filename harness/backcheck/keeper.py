@@ -11,6 +11,7 @@ ended, the keeper kills what is left, also what had made itself a daemon, and en
 
 import array
 import atexit
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -144,11 +145,18 @@ def child_pids(parent: int) -> list[int]:
 
 
 def load(path: list[str], package_name: str) -> None:
-    """Imports a package with all its modules, so that programs forked from here have them already."""
+    """Imports a package with all its modules, so that programs forked from here have them already.
+
+    What cannot be imported is left to the program that needs it, and fails there.
+    """
     sys.path[:] = path
-    package = importlib.import_module(package_name)
-    for module in pkgutil.walk_packages(package.__path__, f"{package_name}."):
-        importlib.import_module(module.name)
+    try:
+        package = importlib.import_module(package_name)
+    except Exception:  # as above
+        return
+    for module in pkgutil.walk_packages(package.__path__, f"{package_name}.", onerror=lambda _: None):
+        with contextlib.suppress(Exception):
+            importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
 

@@ -76,7 +76,7 @@ class Recorder:
         """
         limit = min(time.monotonic() + seconds, self._deadline)
         while True:
-            problem = self.problem
+            problem, seen = self.problem, len(self.raw)
             found = look()
             if found is not None:
                 return found
@@ -85,7 +85,8 @@ class Recorder:
             if time.monotonic() >= limit:
                 raise self.timeout(seconds, waiting_for)
             with self._changed:
-                self._changed.wait(POLL_S)
+                if len(self.raw) == seen and self.problem is problem:
+                    self._changed.wait(POLL_S)
 
     def remaining(self, seconds: float) -> float:
         """That many seconds, or what is left of the case's own time."""

@@ -21,7 +21,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """One run. `reason` is empty when it passed; `evidence` is the folder that was kept, when something went wrong."""
+    """One run. `reason` is empty when it passed; `evidence` is the folder that holds what the run left."""
 
     number: str
     implementation: str

@@ -1,8 +1,5 @@
 """Runs one case on one implementation and format, in a folder of its own, and says what came of it."""
 
-import re
-import shutil
-import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -30,30 +27,25 @@ def why_not_run(definition: CaseDefinition, implementation: Implementation, form
     return None
 
 
-def run_case(
-    definition: CaseDefinition, implementation: Implementation, format_name: str, results: Path, *, keep: bool = False
-) -> CaseResult:
-    """Runs a case; any number may run at once.
+def run_case(definition: CaseDefinition, implementation: Implementation, format_name: str, folder: Path) -> CaseResult:
+    """Runs a case; any number may run at once, each in an empty folder of its own.
 
-    results: the folder below which the case's own is made. It is removed when the case passed, unless `keep`; otherwise
-    it stays as evidence: conversation, command, stderr, images. Raises nothing that is about the case.
+    The folder keeps what the run left: conversation.log, command, stderr, images; the caller removes it or keeps it as
+    evidence. Raises nothing that is about the case.
     """
     started = time.monotonic()
-    folder: Path | None = None
     transcript = Transcript(keep_pairs=definition.keep_pairs)
     try:
         reason = why_not_run(definition, implementation, format_name)
         outcome = Outcome.PASSED if reason is None else Outcome.SKIPPED
         if reason is None:
-            folder = _case_folder(definition, implementation, format_name, results)
             outcome, reason, transcript = _run(definition, implementation, format_name, folder)
     except (GoldenError, UsageError) as error:
         outcome, reason = Outcome.BROKEN, str(error)
+    except CaseTimeout as error:
+        outcome, reason = Outcome.HUNG, str(error)
     except ImplementationError as error:
         outcome, reason = Outcome.CRASHED, str(error)
-    if folder is not None and outcome is Outcome.PASSED and not keep:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder = None
     return CaseResult(
         number=definition.number,
         implementation=implementation.name,
@@ -63,14 +55,8 @@ def run_case(
         transcript=transcript,
         duration_s=time.monotonic() - started,
         reason=reason or "",
-        evidence=folder,
+        evidence=folder if transcript.raw else None,
     )
-
-
-def _case_folder(definition: CaseDefinition, implementation: Implementation, format_name: str, results: Path) -> Path:
-    results.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{definition.number}-{implementation.name}-{format_name}")
-    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=results))
 
 
 def _run(
