@@ -18,6 +18,7 @@ from typing import Final
 
 from backcheck_engine.block.child import Child
 from backcheck_engine.block.dirty_bitmap import DirtyBitmap
+from backcheck_engine.block.eager import start_eagerly
 from backcheck_engine.block.rate_limit import RateLimit
 from backcheck_engine.block.request import RequestFlag
 from backcheck_engine.errors import BlockError
@@ -258,6 +259,8 @@ class BlockCopyCall:
         self._area = _Area(start=0, end=0, method=_Method.DATA)
         self._workers: set[asyncio.Task[None]] = set()
         self._failure: CopyFailure | None = None
+        self._bug: BaseException | None = None
+        """What a worker raised that is not a failed request."""
         self._wakeup = asyncio.Event()
         self.is_cancelled = False
         self.is_sleeping = False
@@ -303,10 +306,12 @@ class BlockCopyCall:
             offset = start
         while self._workers:
             await self._wait()
+        if self._bug is not None:
+            raise self._bug
 
     @property
     def _is_over(self) -> bool:
-        return self.is_cancelled or self._failure is not None
+        return self.is_cancelled or self._failure is not None or self._bug is not None
 
     async def _area_at(self, offset: int) -> _Area:
         if not self._area.start <= offset < self._area.end:
@@ -329,13 +334,22 @@ class BlockCopyCall:
         self._state.rate_limit.charge(chunk.length)
         if self._max_workers == 1:
             await self._work(chunk, area.method, is_long)
+            await asyncio.sleep(0)
             return True
-        task = asyncio.create_task(self._work(chunk, area.method, is_long))
-        self._workers.add(task)
-        # Let the chunk get as far as its first wait: requests reach the source in order, and one that is refused at
-        # once stops the pass before more is taken.
-        await asyncio.sleep(0)
+        # Requests reach the source in order, and one that is refused at once stops the pass before more is taken.
+        task = start_eagerly(self._work(chunk, area.method, is_long))
+        if task is None:
+            # Drivers that never wait must not keep everybody else from running.
+            await asyncio.sleep(0)
+        else:
+            self._workers.add(task)
+            task.add_done_callback(self._worker_is_free)
         return True
+
+    def _worker_is_free(self, task: asyncio.Task[None]) -> None:
+        self._workers.discard(task)
+        self._bug = self._bug or task.exception()
+        self._wakeup.set()
 
     def _is_long_zero(self, area: _Area, start: int) -> bool:
         """Whether zeroes from `start` on go in pieces longer than a chunk."""
@@ -358,10 +372,6 @@ class BlockCopyCall:
                 self._failure = failure
         finally:
             self._state.give_back(chunk, copied=copied)
-            task = asyncio.current_task()
-            if task in self._workers:
-                self._workers.discard(task)
-                self._wakeup.set()
 
     async def _wait(self) -> None:
         """Wait until a worker is free, or somebody cancels or kicks."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from backcheck_engine.block.child import Child, ChildRole
+from backcheck_engine.block.image_upkeep import ImageUpkeep
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
 from backcheck_engine.errors import BlockError
@@ -46,6 +47,11 @@ class Limits:
     pdiscard_alignment: int = 0
     optimal_transfer: int = 0
 
+    def merge(self, child: "Limits") -> None:
+        """Take over what a child's limits mean for its parent: the length of transfers, not alignments."""
+        self.max_transfer = min(filter(None, (self.max_transfer, child.max_transfer)), default=0)
+        self.optimal_transfer = max(self.optimal_transfer, child.optimal_transfer)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverInfo:
@@ -59,7 +65,7 @@ class DriverInfo:
     vm_state_offset: int = 0
 
 
-class Driver(ABC):
+class Driver(ImageUpkeep, ABC):
     """One driver on one node. Subclasses: `super().__init__(node)` first, then open children through the `Opener`."""
 
     format_name: ClassVar[str]
@@ -76,6 +82,8 @@ class Driver(ABC):
     """Whether `size` can change by itself, so that the node asks each time."""
     protocol_prefix: ClassVar[str | None] = None
     """The protocol that a filename may start with ("nbd" for nbd:…); None where filenames have no prefix."""
+    strong_options: ClassVar[tuple[str, ...]] = ()
+    """Options that change what a guest sees, and so belong in a json: filename; "x." stands for all that start so."""
     needs_filename: ClassVar[bool] = False
     """Whether a node of this driver cannot be opened without a filename."""
 
@@ -89,13 +97,8 @@ class Driver(ABC):
         """A driver on `opener.node`, with its children attached and its options taken."""
 
     @classmethod
-    def probe(cls, data: bytes, filename: str) -> int:
-        """How sure this format is, 0 to 100, that an image starting with `data` is its own."""
-        return 0
-
-    @classmethod
     def parse_filename(cls, filename: str) -> "JsonObject":
-        """The options that `filename` (with its protocol prefix) stands for."""
+        """The options that `filename`, with its protocol prefix, stands for. Raises OptionError."""
         return {"filename": filename}
 
     # Requests.
@@ -142,6 +145,10 @@ class Driver(ABC):
         """Change the size; with `zero` what is added must read as zeroes."""
         raise BlockError("Image format driver does not support resize", errno.ENOTSUP)
 
+    def flushes_child(self, child: Child) -> bool:
+        """Whether a flush of this node goes on to `child`."""
+        return child.writes
+
     # Facts.
 
     @abstractmethod
@@ -169,12 +176,14 @@ class Driver(ABC):
         """Put this driver's limits in; those of the children are in already."""
 
     def refresh_filename(self) -> str | None:
-        """The exact filename that opens this node again, or None: then the node shows json:{…}."""
+        """The exact filename that opens this node again; '' when there is none, None for that of the primary child.
+
+        A format's node has its file's name unless it was opened with options that matter.
+        """
         return None
 
-    def backing_filename(self) -> str | None:
-        """The backing file's name as the image records it, or None."""
-        return None
+    def gather_child_options(self, options: "JsonObject") -> None:
+        """Change which children's options, given by their names, appear in a json: filename."""
 
     # Permissions.
 

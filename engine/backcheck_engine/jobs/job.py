@@ -135,6 +135,7 @@ class Job(ABC):
         if self.pause_count:
             self._park()
         self._task = asyncio.create_task(self._live(), name=f"job {self.id}")
+        self._task.add_done_callback(_report_bug)
 
     async def _live(self) -> None:
         """The job's task: work, then completion together with the group."""
@@ -252,3 +253,9 @@ class Job(ABC):
         if self.error is not None:
             element["error"] = str(self.error)
         return element
+
+
+def _report_bug(task: asyncio.Task[None]) -> None:
+    """Hand what a job's task raised, which can only be a bug, to whoever watches over the loop."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        task.get_loop().call_exception_handler({"message": f"{task.get_name()} died", "exception": error})

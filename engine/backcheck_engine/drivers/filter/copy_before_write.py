@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from backcheck_engine import release
 from backcheck_engine.block.block_copy import DEFAULT_CLUSTER_SIZE, BlockCopy
 from backcheck_engine.block.child import Child, ChildRole
+from backcheck_engine.block.dirty_bitmap import DirtyBitmap
 from backcheck_engine.block.driver import Driver, DriverKind, default_child_permissions
 from backcheck_engine.block.opening import Opener, open_node
 from backcheck_engine.block.permissions import Permission
@@ -52,6 +53,11 @@ class CopyBeforeWriteDriver(Driver):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.copy: BlockCopy
+        self.saved: DirtyBitmap
+        """What guests' writes have made the filter copy."""
+        self.accessible: DirtyBitmap
+        """What a reader of the snapshot may ask for."""
+        self._bitmap_holder: Node | None = None
         self.breaks_snapshot = False
         self.snapshot_error: BlockError | None = None
         """With `breaks_snapshot`, the first failure to copy: the snapshot is broken, guests go on."""
@@ -69,7 +75,23 @@ class CopyBeforeWriteDriver(Driver):
             raise BlockError("Cannot create block-copy-state: min-cluster-size needs to be a power of 2")
         source, target = driver.node.children["file"], driver.node.children["target"]
         driver.copy = BlockCopy(source, target, cluster_size=job_cluster_size(target.node, min_cluster_size))
+        driver._show_bitmaps()
         return driver
+
+    def _show_bitmaps(self) -> None:
+        """Make the bitmaps that clients see in queries, newest first; before 8.0 the source had one of them."""
+        copy = self.copy
+        self.saved = DirtyBitmap(copy.size, copy.cluster_size, recording=False)
+        self.accessible = DirtyBitmap(copy.size, copy.cluster_size, recording=False)
+        self.accessible.set(0, copy.size)
+        self._bitmap_holder = self.node if release.current() >= release.QEMU_10_0 else self.node.file
+        self._bitmap_holder.dirty_bitmaps.insert(0, copy.bitmap)
+        if release.current() >= release.QEMU_7_2:
+            self.node.dirty_bitmaps[:0] = [self.accessible, self.saved]
+
+    async def close(self) -> None:
+        if self._bitmap_holder is not None:
+            self._bitmap_holder.dirty_bitmaps.remove(self.copy.bitmap)
 
     # Requests.
 
@@ -98,6 +120,12 @@ class CopyBeforeWriteDriver(Driver):
             if not self.breaks_snapshot:
                 raise
             self.snapshot_error = error
+        else:
+            self.saved.set(offset, length)
+
+    def flushes_child(self, child: Child) -> bool:
+        """A guest's flush is about its own disk, not about the copy."""
+        return ChildRole.FILTERED in child.role
 
     # Facts and permissions.
 
