@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import select
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -44,13 +47,27 @@ class Context:
     broadcast: Callable[[str, JsonObject | None], None]
     """Sends an event to every monitor that has negotiated."""
     request_shutdown: Callable[[ShutdownCause], None]
-    write_stdout: Callable[[str], None]
-    """Writes text to the program's standard output, at once."""
+    """Begins to shut the machine down."""
+    gone: asyncio.Event
+    """Set when the machine's jobs and nodes are gone; what is left then are the monitors."""
 
     def emit(self, event: str, data: JsonObject | None = None) -> None:
         """Send an event to all monitors, through the queue that their replies use."""
         self.broadcast(event, data)
 
+    def write_stdout(self, text: str) -> None:
+        """Write text to the program's standard output, at once."""
+        write_all(1, text.encode("utf-8", "surrogateescape"))
+
     def shutdown(self, cause: ShutdownCause) -> None:
         """Begin to shut down; returns at once."""
         self.request_shutdown(cause)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write `data` to a descriptor that may be in non-blocking mode because a monitor has it too."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])

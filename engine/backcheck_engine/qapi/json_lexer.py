@@ -80,6 +80,18 @@ class Lexer:
             yield token
         self._drop_consumed()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits for more input."""
+        return not self._input and not self._recovering
+
+    def skip(self, data: bytes) -> None:
+        """Count `data` as consumed by somebody else; only while idle."""
+        self._input += data
+        self._count_lines(len(data))
+        self._position = len(data)
+        self._drop_consumed()
+
     def _next(self, final: bool) -> Token | None:
         """The token at the position; None when its end is not known yet."""
         first = bytes(self._input[self._position : self._position + 1])

@@ -69,9 +69,9 @@ class Validator:
         if type_name.startswith("["):
             return self._list(value, type_name[1:-1], path)
         if type_name in _INTEGERS:
-            return _integer(value, type_name, path)
+            return self.integer(value, type_name, path)
         if type_name in _EXPECTED:
-            return _scalar(value, type_name, path)
+            return self.scalar(value, type_name, path)
         if type_name == "any":
             return value
         definition = self._schema.type(type_name)
@@ -110,6 +110,28 @@ class Validator:
         is_struct = isinstance(self._schema.type(type_name), Struct)
         return isinstance(value, dict) if is_struct else isinstance(value, str)
 
+    def integer(self, value: JsonValue, type_name: str, path: str) -> int:
+        """A value of one of the integer types, unsigned ones wrapped."""
+        signed = type_name in _SIGNED
+        if not isinstance(value, int) or isinstance(value, bool) or value not in (_INT64 if signed else _UINT64):
+            raise _wrong_type(path, "integer") if signed else QmpError.generic(f"Parameter '{path}' expects uint64")
+        value = value if signed else value & _UINT64[-1]
+        if value not in _INTEGERS[type_name]:
+            raise QmpError.generic(f"Parameter '{_last(path)}' expects {type_name}_t")
+        return value
+
+    def scalar(self, value: JsonValue, type_name: str, path: str) -> JsonValue:
+        """A value of one of the other built-in types."""
+        fits = {
+            "str": isinstance(value, str),
+            "bool": isinstance(value, bool),
+            "number": isinstance(value, int | float) and not isinstance(value, bool),
+            "null": value is None,
+        }
+        if not fits[type_name]:
+            raise _wrong_type(path, _EXPECTED[type_name])
+        return value
+
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
@@ -122,25 +144,3 @@ def _last(path: str) -> str:
 
 def _wrong_type(path: str, expected: str) -> QmpError:
     return QmpError.generic(f"Invalid parameter type for '{path}', expected: {expected}")
-
-
-def _integer(value: JsonValue, type_name: str, path: str) -> int:
-    signed = type_name in _SIGNED
-    if not isinstance(value, int) or isinstance(value, bool) or value not in (_INT64 if signed else _UINT64):
-        raise _wrong_type(path, "integer") if signed else QmpError.generic(f"Parameter '{path}' expects uint64")
-    value = value if signed else value & _UINT64[-1]
-    if value not in _INTEGERS[type_name]:
-        raise QmpError.generic(f"Parameter '{_last(path)}' expects {type_name}_t")
-    return value
-
-
-def _scalar(value: JsonValue, type_name: str, path: str) -> JsonValue:
-    fits = {
-        "str": isinstance(value, str),
-        "bool": isinstance(value, bool),
-        "number": isinstance(value, int | float) and not isinstance(value, bool),
-        "null": value is None,
-    }
-    if not fits[type_name]:
-        raise _wrong_type(path, _EXPECTED[type_name])
-    return value

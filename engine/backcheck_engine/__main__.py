@@ -1,0 +1,103 @@
+"""The program `backcheck-engine`: argv to settings, settings to a machine, and the machine until it quits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from backcheck_engine import quick_start  # noqa: F401 - makes the import of asyncio cheaper, so it comes first
+from backcheck_engine.commandline.errors import CommandLineError, HelpRequested
+from backcheck_engine.commandline.reader import parse
+from backcheck_engine.commandline.settings import Characters, OtherCharacters, SocketCharacters
+from backcheck_engine.errors import EngineError, OptionError
+from backcheck_engine.monitor.endpoint import Endpoint, Nobody, SocketClient, SocketServer, Stdio
+from backcheck_engine.release import current
+
+if TYPE_CHECKING:
+    from backcheck_engine.commandline.settings import Settings
+    from backcheck_engine.daemon import Daemon
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the engine with QEMU's arguments; its exit status."""
+    program = program_name()
+    try:
+        settings = parse(sys.argv[1:] if argv is None else argv, program, current())
+    except HelpRequested as help_:
+        sys.stdout.write(help_.text)
+        return help_.status
+    except EngineError as error:
+        return _fail(error, program)
+    for warning in settings.warnings:
+        sys.stderr.write(warning)
+    daemon = None
+    if settings.daemonize:
+        from backcheck_engine.daemon import daemonize
+
+        daemon = daemonize()
+    try:
+        return _run(settings, daemon)
+    except EngineError as error:
+        return _fail(error, program)
+
+
+def program_name() -> str:
+    """How error messages begin: the name under which the program was started."""
+    name = os.path.basename(sys.argv[0])
+    return "backcheck-engine" if name == "__main__.py" else name
+
+
+def _fail(error: EngineError, program: str) -> int:
+    if not isinstance(error, CommandLineError):
+        error = CommandLineError.at("", error)
+    sys.stderr.write(error.report(program))
+    return 1
+
+
+def _run(settings: Settings, daemon: Daemon | None) -> int:
+    """Open what can be opened without a loop, then run the loop. Raises EngineError while starting."""
+    endpoints = open_endpoints(settings)
+    if settings.pidfile:
+        from backcheck_engine.daemon import write_pidfile
+
+        write_pidfile(settings.pidfile)
+    from backcheck_engine.machine import run_machine
+
+    try:
+        run_machine(settings, endpoints, daemon)
+    finally:
+        if settings.pidfile:
+            os.unlink(settings.pidfile)
+    return 0
+
+
+def open_endpoints(settings: Settings) -> list[Endpoint]:
+    """The endpoints of all monitors, in their order. Raises CommandLineError."""
+    endpoints: list[Endpoint] = []
+    for monitor in settings.monitors:
+        try:
+            endpoints.append(_open_endpoint(monitor.characters, f"{settings.program}: {monitor.location}"))
+        except OptionError as error:
+            raise CommandLineError.at(monitor.location, error) from error
+    for characters in settings.idle_characters:
+        _open_endpoint(characters, settings.program)
+    return endpoints
+
+
+def _open_endpoint(characters: Characters, place: str) -> Endpoint:
+    if characters is OtherCharacters.STDIO:
+        return Stdio()
+    if not isinstance(characters, SocketCharacters):
+        return Nobody()
+    if not characters.server:
+        return SocketClient(characters.address)
+    server = SocketServer(characters.address)
+    if characters.wait:
+        sys.stderr.write(f"{place}: info: QEMU waiting for connection on: disconnected:{characters.address},server=on\n")
+        server.wait_for_client()
+    return server
+
+
+if __name__ == "__main__":
+    sys.exit(main())

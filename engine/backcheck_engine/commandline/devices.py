@@ -1,0 +1,76 @@
+"""Which machines and devices the engine knows, and how a device that has a drive reaches it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+MACHINES: Final = (
+    ("none", "empty machine"),
+    ("pc", "accepted; its block devices work"),
+    ("q35", "accepted; its block devices work"),
+    ("microvm", "accepted; its block devices work"),
+)
+_MACHINE: Final = re.compile(r"none|microvm|isapc|(?:pc|q35|x-remote)|pc-(?:i440fx|q35)-\d+\.\d+")
+
+ACCELERATORS: Final = ("tcg", "kvm")
+KNOWN_ACCELERATORS: Final = (*ACCELERATORS, "qtest", "xen", "hax", "hvf", "whpx", "nvmm", "mshv", "nitro")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceModel:
+    """A model: the kind of bus that it needs, and whether it stands for a drive."""
+
+    name: str
+    bus: str
+    is_disk: bool = False
+    drive_owner: str = ""
+    """The model that carries the property `drive`, where it is another."""
+    child: str = ""
+    """The part of the device that uses the drive, as its path in the machine ends."""
+    default_on_machine: bool = True
+
+
+_DISKS: Final = (
+    DeviceModel("virtio-blk-pci", "PCI", True, "virtio-blk-device", "virtio-backend"),
+    DeviceModel("virtio-blk-pci-transitional", "PCI", True, "virtio-blk-device", "virtio-backend"),
+    DeviceModel("virtio-blk-pci-non-transitional", "PCI", True, "virtio-blk-device", "virtio-backend"),
+    DeviceModel("virtio-blk-device", "virtio-bus", True),
+    DeviceModel("scsi-hd", "SCSI", True),
+    DeviceModel("scsi-cd", "SCSI", True),
+    DeviceModel("scsi-block", "SCSI", True),
+    DeviceModel("ide-hd", "IDE", True),
+    DeviceModel("ide-cd", "IDE", True),
+    DeviceModel("nvme", "PCI", True),
+    DeviceModel("floppy", "floppy-bus", True),
+    DeviceModel("usb-storage", "usb-bus", True),
+)
+_OTHERS: Final = (
+    ("PCI", "virtio-scsi-pci virtio-serial-pci virtio-net-pci virtio-rng-pci virtio-balloon-pci pcie-root-port pci-bridge "
+            "e1000 VGA piix3-ide ahci ich9-ahci lsi53c895a megasas nec-usb-xhci qemu-xhci isa-debug-exit pvscsi"),
+    ("virtio-bus", "virtio-scsi-device virtio-serial-device"),
+)
+_ALIASES: Final = {
+    "virtio-blk": "virtio-blk-pci",
+    "virtio-scsi": "virtio-scsi-pci",
+    "virtio-serial": "virtio-serial-pci",
+    "virtio-net": "virtio-net-pci",
+    "virtio-rng": "virtio-rng-pci",
+    "virtio-balloon": "virtio-balloon-pci",
+    "lsi": "lsi53c895a",
+}
+
+DEVICE_MODELS: Final = {
+    model.name: model
+    for model in (*_DISKS, *(DeviceModel(name, bus) for bus, names in _OTHERS for name in names.split()))
+}
+
+
+def is_machine(name: str) -> bool:
+    return bool(_MACHINE.fullmatch(name))
+
+
+def device_model(name: str) -> DeviceModel | None:
+    """The model of that name or alias, or None."""
+    return DEVICE_MODELS.get(_ALIASES.get(name, name))

@@ -1,0 +1,125 @@
+"""-drive, the old way to describe a disk: options of the device, of the backend and of the nodes, all in one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backcheck_engine.commandline.settings import DriveSettings
+from backcheck_engine.commandline.syntax import Item, check_identifier, parse_flat
+from backcheck_engine.errors import OptionError
+from backcheck_engine.json_value import JsonObject
+
+INTERFACES: Final = ("none", "ide", "scsi", "floppy", "pflash", "mtd", "sd", "virtio", "xen")
+
+_CACHE_MODES: Final[dict[str, tuple[bool, bool, bool]]] = {
+    "none": (True, True, False),
+    "off": (True, True, False),
+    "directsync": (False, True, False),
+    "writeback": (True, False, False),
+    "unsafe": (True, False, True),
+    "writethrough": (False, False, False),
+}
+"""cache= as (writeback, direct, no-flush)."""
+
+_RENAMED: Final = {
+    "readonly": "read-only",
+    "iops": "throttling.iops-total",
+    "iops_rd": "throttling.iops-read",
+    "iops_wr": "throttling.iops-write",
+    "bps": "throttling.bps-total",
+    "bps_rd": "throttling.bps-read",
+    "bps_wr": "throttling.bps-write",
+}
+_OF_THE_DEVICE: Final = ("if", "index", "bus", "unit", "id", "media", "snapshot", "werror", "rerror", "copy-on-read")
+_IGNORED: Final = ("stats-account-invalid", "stats-account-failed", "cyls", "heads", "secs", "trans", "addr", "serial")
+_WRITE_ACTIONS: Final = ("ignore", "stop", "report", "enospc")
+_READ_ACTIONS: Final = ("ignore", "stop", "report")
+_TRUE: Final = ("on", "yes", "true", "y")
+
+
+def parse_drive(text: str, location: str, *, implied: tuple[tuple[str, str], ...] = ()) -> DriveSettings:
+    """One -drive; `implied` are the items that -hda and its like add. Raises OptionError in QEMU's words."""
+    items = [Item(*pair) for pair in implied] + parse_flat(text)
+    options: JsonObject = {_RENAMED.get(item.key, item.key): item.value for item in items}
+    if "id" in options:
+        check_identifier(str(options["id"]))
+    of_device = {key: str(options.pop(key)) for key in _OF_THE_DEVICE if key in options}
+    for key in _IGNORED:
+        options.pop(key, None)
+    interface = _one_of(of_device.get("if"), INTERFACES, "unsupported bus type '{}'") or "ide"
+    is_cdrom = _one_of(of_device.get("media"), ("disk", "cdrom"), "'{}' invalid media") == "cdrom"
+    write_back = _take_cache(options)
+    _take_format(options)
+    _check_enumerations(options)
+    _refuse(of_device, options)
+    if is_cdrom:
+        options["read-only"] = "on"
+    filename = str(options.pop("file", "")) or None
+    return DriveSettings(
+        name=of_device.get("id", ""),
+        interface=interface,
+        options=options,
+        filename=filename,
+        has_medium=filename is not None or any(_opens(key) for key in options),
+        read_only=options.get("read-only") in _TRUE,
+        writeback=write_back,
+        is_cdrom=is_cdrom,
+        on_write_error=_one_of(of_device.get("werror"), _WRITE_ACTIONS, "'{}' invalid write error action") or "enospc",
+        on_read_error=_one_of(of_device.get("rerror"), _READ_ACTIONS, "'{}' invalid read error action") or "report",
+        location=location,
+    )
+
+
+def _one_of(value: str | None, choices: tuple[str, ...], problem: str) -> str | None:
+    if value is not None and value not in choices:
+        raise OptionError(problem.format(value))
+    return value
+
+
+def _take_cache(options: JsonObject) -> bool:
+    """Turn cache= into the nodes' options; whether the backend writes back."""
+    mode = options.pop("cache", None)
+    writeback = str(options.pop("cache.writeback", "on")) in _TRUE
+    if mode is None:
+        return writeback
+    if mode not in _CACHE_MODES:
+        raise OptionError("invalid cache option")
+    writeback, direct, no_flush = _CACHE_MODES[str(mode)]
+    options.setdefault("cache.direct", direct)
+    options.setdefault("cache.no-flush", no_flush)
+    return writeback
+
+
+def _take_format(options: JsonObject) -> None:
+    format_name = options.pop("format", None)
+    if format_name is None:
+        return
+    if "driver" in options:
+        raise OptionError("Cannot specify both 'driver' and 'format'")
+    options["driver"] = format_name
+
+
+def _check_enumerations(options: JsonObject) -> None:
+    if options.get("aio", "threads") not in ("threads", "native", "io_uring"):
+        raise OptionError("invalid aio option")
+    options.pop("aio", None)
+    if options.get("discard", "ignore") not in ("ignore", "off", "unmap", "on"):
+        raise OptionError("Invalid discard option")
+    if options.get("detect-zeroes", "off") not in ("off", "on", "unmap"):
+        raise OptionError(f"invalid parameter value: {options['detect-zeroes']}")
+
+
+def _refuse(of_device: dict[str, str], options: JsonObject) -> None:
+    """What QEMU does and the engine does not: refused, because ignoring it would show."""
+    for key in ("snapshot", "copy-on-read"):
+        if of_device.get(key) in _TRUE:
+            raise OptionError(f"backcheck-engine does not implement {key}=on")
+    if any(key.startswith("throttling.") and value != "0" for key, value in options.items()):
+        raise OptionError("backcheck-engine does not implement throttling of a drive")
+    for key in [key for key in options if key.startswith("throttling.")]:
+        del options[key]
+
+
+def _opens(key: str) -> bool:
+    """Whether an option tells what to open, so that the drive is not empty."""
+    return key == "driver" or key.startswith(("file.", "backing."))

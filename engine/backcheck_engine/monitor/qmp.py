@@ -1,0 +1,118 @@
+"""A QMP monitor: greeting, negotiation, and a client's messages in and out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from backcheck_engine.json_value import JsonObject
+from backcheck_engine.monitor.dispatcher import Dispatcher, Request
+from backcheck_engine.monitor.version import version_info
+from backcheck_engine.qapi.json_parser import MessageParser
+
+if TYPE_CHECKING:
+    from backcheck_engine.monitor.channel import Channel
+    from backcheck_engine.monitor.endpoint import Endpoint
+
+MAX_PENDING: Final = 8
+"""How many requests wait for the dispatcher before the client is no longer read."""
+MAX_BACKLOG: Final = 1 << 20
+"""How much output a client may leave before it is no longer read."""
+
+
+class QmpMonitor:
+    """One monitor; serves one client at a time, those that its endpoint brings."""
+
+    def __init__(self, endpoint: Endpoint, dispatcher: Dispatcher, *, pretty: bool = False) -> None:
+        self._endpoint = endpoint
+        self._dispatcher = dispatcher
+        self._pretty = pretty
+        self._client: QmpClient | None = None
+
+    def start(self) -> None:
+        """Let clients in."""
+        self._endpoint.start(self._connected)
+
+    def send_event(self, event: JsonObject) -> None:
+        """Pass an event to the client, if there is one that has negotiated."""
+        if self._client and self._client.negotiated:
+            self._client.reply(event)
+
+    def stop(self) -> None:
+        """Send what is queued, and let the client and the endpoint go."""
+        if self._client:
+            self._client.channel.flush_blocking()
+            self._client.channel.close()
+        self._endpoint.close()
+
+    def _connected(self, channel: Channel) -> None:
+        client = QmpClient(channel, self._dispatcher, pretty=self._pretty)
+        self._client = client
+
+        def closed() -> None:
+            self._client = None
+            client.pending.clear()
+            self._dispatcher.remove(client)
+            self._endpoint.client_gone()
+
+        channel.closed = closed
+        self._dispatcher.add(client)
+        client.start()
+
+
+class QmpClient:
+    """One connection, from its greeting on."""
+
+    def __init__(self, channel: Channel, dispatcher: Dispatcher, *, pretty: bool) -> None:
+        self.channel = channel
+        self.negotiated = False
+        self.oob_enabled = False
+        self.pending: deque[Request] = deque()
+        self._dispatcher = dispatcher
+        self._indent = 4 if pretty else None
+        self._parser = MessageParser(dispatcher.context.release)
+        channel.received = self._received
+        channel.drained = self.request_done
+
+    def start(self) -> None:
+        self.channel.open()
+        version = version_info(self._dispatcher.context.release)
+        self.reply({"QMP": {"version": version, "capabilities": ["oob"]}})
+
+    def reply(self, message: JsonObject) -> None:
+        """Send one message; after the client has gone, nothing."""
+        text = json.dumps(message, indent=self._indent)
+        self.channel.write(text.replace("\n", "\r\n").encode("ascii") + b"\r\n")
+        if self.channel.backlog > MAX_BACKLOG:
+            self.channel.pause_reading()
+
+    def request_done(self) -> None:
+        """Read on when there is room for more."""
+        if len(self.pending) < MAX_PENDING and self.channel.backlog <= MAX_BACKLOG:
+            self.channel.resume_reading()
+
+    def _received(self, data: bytes) -> None:
+        for message in self._parser.feed(data):
+            request = Request(message.value, message.error)
+            if self.oob_enabled and isinstance(message.value, dict) and "exec-oob" in message.value:
+                self._dispatcher.pass_queue(self, request)
+            else:
+                self.pending.append(request)
+        if len(self.pending) >= MAX_PENDING:
+            self.channel.pause_reading()
+        if self.pending:
+            self._dispatcher.wake()
+
+
+def event_message(name: str, data: JsonObject | None) -> JsonObject:
+    """An event as it goes over the wire, stamped with the present time."""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    message: JsonObject = {
+        "timestamp": {"seconds": seconds, "microseconds": nanoseconds // 1000},
+        "event": name,
+    }
+    if data is not None:
+        message["data"] = data
+    return message
