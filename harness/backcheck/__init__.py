@@ -1,17 +1,25 @@
 """Backcheck: a conformance test suite for QEMU's drive-backup.
 
-What a numbered case imports is here; everything else has a module of its own.
+What a numbered case imports is here; everything else has a module of its own. Most names are loaded when they are first
+used: the pytest plugin is in every session of whoever has installed Backcheck, and must cost nothing there.
 """
 
-from backcheck.case import Case
-from backcheck.contents import Content
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from backcheck.definition import case
-from backcheck.disks import Drive, Node
-from backcheck.expectations import Between as between
-from backcheck.faults import FailAlways, FailOnce
-from backcheck.images import Extent, Image
-from backcheck.jobs import Job, Moment
 from backcheck.sizes import GiB, KiB, MiB, TiB
+
+if TYPE_CHECKING:
+    from backcheck.case import Case
+    from backcheck.contents import Content
+    from backcheck.disks import Drive, Node
+    from backcheck.expectations import between
+    from backcheck.faults import FailAlways, FailOnce
+    from backcheck.images import Extent, Image
+    from backcheck.jobs import Job, Moment
 
 __all__ = [
     "Case",
@@ -31,3 +39,36 @@ __all__ = [
     "between",
     "case",
 ]
+
+_LOADED_LATE = {
+    "Case": "case",
+    "Content": "contents",
+    "Drive": "disks",
+    "Extent": "images",
+    "FailAlways": "faults",
+    "FailOnce": "faults",
+    "Image": "images",
+    "Job": "jobs",
+    "Moment": "jobs",
+    "Node": "disks",
+    "between": "expectations",
+}
+"""Name -> the module that has it."""
+
+
+def __getattr__(name: str) -> object:
+    module = _LOADED_LATE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+class _Package(ModuleType):
+    """This package: when its module `case` is imported, `backcheck.case` stays the decorator that cases import."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "case" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -23,6 +23,11 @@ class Between:
         return f"{self.low}..{self.high}"
 
 
+def between(low: int, high: int) -> Between:
+    """What to expect of a number that is not the same each time: `job.expect(offset=between(0, MiB))`."""
+    return Between(low, high)
+
+
 Expected: TypeAlias = "JsonValue | Between"
 """What a case expects of one key: a value, a range, or None for a key that must be absent (or null)."""
 
