@@ -122,9 +122,7 @@ class BlockBackend:
 
     def insert(self, node: "Node") -> None:
         """Make `node` the medium, with a reference of its own. Raises BlockError on a permission conflict."""
-        self.root = self.graph.attach(
-            node, "root", owner=self, permissions=self.permissions, shared=self.shared
-        )
+        self.root = self.graph.attach(node, "root", owner=self, permissions=self.permissions, shared=self.shared)
 
     async def remove(self) -> None:
         """Let the medium go, after what is in flight on it."""

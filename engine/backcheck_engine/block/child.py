@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from backcheck_engine.block.permissions import Permission
 
 if TYPE_CHECKING:
+    from backcheck_engine.block.blockers import Blocker
     from backcheck_engine.block.node import Node
 
 
@@ -55,7 +56,7 @@ class ChildOwner(Protocol):
 class Child:
     """One use of `node` by `owner`, called `name` there ("root", "file", "backing", "source node", …)."""
 
-    __slots__ = ("name", "node", "owner", "permissions", "quiesced", "role", "shared", "stays_at_node")
+    __slots__ = ("blocker", "name", "node", "owner", "permissions", "quiesced", "role", "shared", "stays_at_node")
 
     def __init__(
         self,
@@ -77,8 +78,15 @@ class Child:
         """The node used; only the graph changes it."""
         self.stays_at_node = stays_at_node
         """Graph.replace_node leaves this use where it is (a job's uses of its source)."""
+        self.blocker: Blocker | None = None
+        """What a backing is forbidden on behalf of its overlay."""
         self.quiesced = False
         """Whether the owner has been told to make no requests through this child."""
 
     def __repr__(self) -> str:
         return f"<Child {self.name!r} of {self.owner.describe()}>"
+
+    @property
+    def writes(self) -> bool:
+        """Whether the owner may write through this child."""
+        return bool(self.permissions & (Permission.WRITE | Permission.WRITE_UNCHANGED))

@@ -64,5 +64,3 @@ class DrainWaiters:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
-
-

@@ -84,16 +84,30 @@ class Graph:
             pass
         return name
 
-    def new_node(self, node_name: str | None = None) -> Node:
-        """A node without driver, known by its name. Raises BlockError for a bad name."""
+    def register(self, node: Node, node_name: str | None = None) -> None:
+        """Give `node` its name, or a generated one. Raises BlockError for a bad name."""
         if node_name is None:
             node_name = self.generate_node_name()
         else:
             self.check_node_name(node_name)
-        node = Node(self, node_name)
-        node.drain_count = self._drained_all
+        node.node_name = node_name
         self.nodes[node_name] = node
-        return node
+        for _ in range(self._drained_all):
+            drain.begin(node)
+
+    def add_backend(self, backend: "BlockBackend") -> None:
+        """Make a named backend known. Raises BlockError for a name that is taken."""
+        name = backend.name
+        if name in self.backends:
+            raise BlockError(f"Device with id '{name}' already exists")
+        if name in self.nodes:
+            raise BlockError(f"Device name '{name}' conflicts with an existing node name")
+        self.backends[name] = backend
+
+    def remove_backend(self, backend: "BlockBackend") -> None:
+        """Forget a named backend."""
+        if self.backends.get(backend.name) is backend:
+            del self.backends[backend.name]
 
     def forget(self, node: Node) -> None:
         """Take a closed node out of the names."""

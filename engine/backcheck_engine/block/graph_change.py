@@ -3,15 +3,17 @@
 import errno
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from backcheck_engine import release
-from backcheck_engine.block.child import Child
+from backcheck_engine.block.blockers import Blocker, Operation
+from backcheck_engine.block.child import Child, ChildRole
+from backcheck_engine.block.node import Node
 from backcheck_engine.block.permissions import Permission, first_conflict, permission_names
 from backcheck_engine.errors import BlockError
 
-if TYPE_CHECKING:
-    from backcheck_engine.block.node import Node
+_ALLOWED_ON_BACKINGS = frozenset(
+    {Operation.COMMIT_TARGET, Operation.STREAM, Operation.BACKUP_SOURCE, Operation.BACKUP_TARGET}
+)
 
 
 class GraphChange:
@@ -51,23 +53,13 @@ class GraphChange:
         _unlink(child)
         self._undo.append(lambda: _link(child, place))
 
-    def move(self, child: Child, node: "Node") -> None:
+    def move(self, child: Child, node: Node) -> None:
         """Let `child` point to `node`."""
         old = child.node
         place = old.parents.index(child)
-        old.parents.remove(child)
-        child.node = node
-        node.parents.insert(0, child)
+        _move(child, node, 0)
         self._changed.add(child)
-
-        def undo() -> None:
-            node.parents.remove(child)
-            child.node = old
-            old.parents.insert(place, child)
-            balance_drain(child)
-
-        self._undo.append(undo)
-        balance_drain(child)
+        self._undo.append(lambda: _move(child, old, place))
 
     def set_permissions(self, child: Child, permissions: Permission, shared: Permission) -> None:
         """Change what one edge needs and shares."""
@@ -84,7 +76,7 @@ class GraphChange:
 
     # Permissions.
 
-    def refresh(self, nodes: "Iterable[Node]") -> None:
+    def refresh(self, nodes: Iterable[Node]) -> None:
         """Check the parents of `nodes` and of all below them, and pass their permissions down.
 
         Raises BlockError for the first conflict, with parents before children.
@@ -95,7 +87,7 @@ class GraphChange:
                 raise BlockError(self._conflict_text(*conflict), errno.EPERM)
             self._refresh_node(node)
 
-    def _refresh_node(self, node: "Node") -> None:
+    def _refresh_node(self, node: Node) -> None:
         permissions, shared = node.cumulative_permissions()
         if permissions & (Permission.WRITE | Permission.WRITE_UNCHANGED) and not node.is_writable:
             raise BlockError("Block node is read-only", errno.EPERM)
@@ -118,7 +110,9 @@ class GraphChange:
         refused = permission_names(requiring.permissions & ~unsharing.shared)
         if release.current() < release.QEMU_7_2:
             if unsharing in self._changed:
-                return f"Conflicts with use by {_user(requiring)} as '{requiring.name}', which uses '{refused}' on {name}"
+                return (
+                    f"Conflicts with use by {_user(requiring)} as '{requiring.name}', which uses '{refused}' on {name}"
+                )
             return (
                 f"Conflicts with use by {_user(unsharing)} as '{unsharing.name}', "
                 f"which does not allow '{refused}' on {name}"
@@ -135,21 +129,49 @@ def _user(child: Child) -> str:
 
 
 def _link(child: Child, place: int = 0) -> None:
-    children = getattr(child.owner, "children", None)
-    if children is not None:
-        children[child.name] = child
+    owner = child.owner
     child.node.parents.insert(place, child)
+    if isinstance(owner, Node):
+        owner.children[child.name] = child
+        owner.children_changed()
+        _block_backing(child, owner)
     balance_drain(child)
 
 
 def _unlink(child: Child) -> None:
-    children = getattr(child.owner, "children", None)
-    if children is not None:
-        del children[child.name]
+    owner = child.owner
     child.node.parents.remove(child)
+    if isinstance(owner, Node):
+        del owner.children[child.name]
+        owner.children_changed()
+        _unblock_backing(child)
     if child.quiesced:
         child.quiesced = False
-        child.owner.drained_end(child)
+        owner.drained_end(child)
+
+
+def _move(child: Child, node: Node, place: int) -> None:
+    child.node.parents.remove(child)
+    _unblock_backing(child)
+    child.node = node
+    node.parents.insert(place, child)
+    if isinstance(child.owner, Node):
+        child.owner.children_changed()
+        _block_backing(child, child.owner)
+    balance_drain(child)
+
+
+def _block_backing(child: Child, overlay: Node) -> None:
+    """What is a backing cannot be operated on as if it were a disk of its own."""
+    if ChildRole.COW in child.role:
+        child.blocker = Blocker(reason=f"node is used as backing hd of '{overlay.device_or_node_name}'")
+        child.node.blockers.block_all(child.blocker, but=_ALLOWED_ON_BACKINGS)
+
+
+def _unblock_backing(child: Child) -> None:
+    if child.blocker is not None:
+        child.node.blockers.unblock_all(child.blocker)
+        child.blocker = None
 
 
 def balance_drain(child: Child) -> None:
@@ -162,12 +184,12 @@ def balance_drain(child: Child) -> None:
         child.owner.drained_end(child)
 
 
-def parents_first(nodes: "Iterable[Node]") -> "list[Node]":
+def parents_first(nodes: Iterable[Node]) -> list[Node]:
     """`nodes` and all nodes below them, each after every parent that is among them."""
     order: list[Node] = []
     seen: set[Node] = set()
 
-    def visit(node: "Node") -> None:
+    def visit(node: Node) -> None:
         if node in seen:
             return
         seen.add(node)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backcheck_engine import release
-from backcheck_engine.block import drain
+from backcheck_engine.block import drain, node_filename
 from backcheck_engine.block.blockers import Blockers
 from backcheck_engine.block.child import Child, ChildRole
-from backcheck_engine.block.driver import Driver, DriverKind
+from backcheck_engine.block.driver import Driver, DriverKind, Limits
 from backcheck_engine.block.node_io import NodeIO
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import SECTOR_SIZE, Buffer, RequestFlag
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from backcheck_engine.block.opening import Opener
 
 
+_ROLES_WITH_LIMITS = ChildRole.DATA | ChildRole.FILTERED | ChildRole.COW
+
+
 @dataclass(slots=True, kw_only=True)
 class CacheMode:
     """`cache.direct` and `cache.no-flush` of a node; writeback belongs to the backend."""
@@ -37,24 +40,26 @@ class CacheMode:
 class Node(NodeIO):
     """One node. Reference counted: whoever opened it, each child edge to it, and the monitor hold one each."""
 
-    def __init__(self, graph: "Graph", node_name: str) -> None:
+    def __init__(self, graph: "Graph") -> None:
         super().__init__()
         self.graph = graph
-        self.node_name = node_name
+        self.node_name = ""
+        """Given by `graph.register`."""
         self.driver: Driver = NoDriver(self)
+        self.driver_kind = DriverKind.PROTOCOL
+        """The kind of the driver that is, or is about to be, this node's."""
         self.children: dict[str, Child] = {}
         """Outgoing edges by name, in the order in which they were attached."""
         self.parents: list[Child] = []
         """Incoming edges, newest first."""
-        self.filename = ""
-        """What QEMU shows as `file` or `filename`: an exact filename or json:{…}."""
-        self.exact_filename = ""
-        """A filename that opens this node again without further options, or ''."""
         self.options: JsonObject = {}
-        """The node's own options as it was opened with, nested, without generic ones."""
-        self.open_backing_filename: str | None = None
-        """The name under which the backing was opened, as the overlay's header has it."""
+        """The options that it was opened with, flat."""
+        self.backing_file = ""
+        """The backing's name as the image's header has it, or ''."""
         self.backing_format = ""
+        """The backing's format as the image's header has it, or ''."""
+        self.auto_backing_file = ""
+        """The filename of the backing that opens without any option saying so."""
         self.cache = CacheMode()
         self.force_share = False
         self.auto_read_only = False
@@ -80,6 +85,20 @@ class Node(NodeIO):
     def format_name(self) -> str:
         """The driver's name."""
         return self.driver.format_name
+
+    @property
+    def filename(self) -> str:
+        """What QEMU shows as the image's name: an exact filename, or json:{…}."""
+        return node_filename.filename(self)
+
+    @property
+    def exact_filename(self) -> str:
+        """A filename that opens this node again without further options, or ''."""
+        return node_filename.exact_filename(self)
+
+    def directory_base(self) -> str:
+        """The filename that relative names in this image are relative to, or ''."""
+        return node_filename.directory_base(self)
 
     @property
     def is_filter(self) -> bool:
@@ -170,6 +189,20 @@ class Node(NodeIO):
         exact = self.driver.size()
         self.cached_size = -(-exact // SECTOR_SIZE) * SECTOR_SIZE
 
+    def refresh_limits(self) -> None:
+        """Compute the limits from those of the children and the driver's own."""
+        limits = Limits()
+        for child in self.children.values():
+            if child.role & _ROLES_WITH_LIMITS:
+                limits.merge(child.node.limits)
+        self.driver.refresh_limits(limits)
+        self.limits = limits
+
+    def children_changed(self) -> None:
+        """The graph gave this node another child, or took one."""
+        primary = self.primary_child
+        self.event_sink = primary.node if primary is not None and primary.node.wants_debug_events else None
+
     def allocated_size(self) -> int | None:
         """Bytes that the image takes on its host, or None."""
         return self.driver.allocated_size()
@@ -228,13 +261,16 @@ class Node(NodeIO):
         self._references -= 1
 
     async def _close(self) -> None:
-        """Wait for requests, flush, close the driver, leave the graph and let the children go."""
+        """Wait for requests, flush, close the driver, leave the graph and let the children go.
+
+        A failure to write back is not the business of whoever happened to let go last: as in QEMU, nobody hears of it.
+        """
         try:
             async with self.drained():
-                if self.is_writable:
-                    with contextlib.suppress(BlockError):
-                        await self.flush()
-                await self.driver.close()
+                with contextlib.suppress(BlockError):
+                    await self.flush()
+                with contextlib.suppress(BlockError):
+                    await self.driver.close()
         finally:
             self.closed = True
             self.graph.forget(self)

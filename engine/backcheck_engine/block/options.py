@@ -71,10 +71,9 @@ def parse_size(name: str, value: JsonValue) -> int:
         return value
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        error = OptionError(f"Parameter '{name}' expects a size")
+        error = OptionError(f"Parameter '{name}' expects a non-negative number below 2^64")
         error.hint = (
-            "You may use k, M, G, T, P or E suffixes for\n"
-            "kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes."
+            "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively."
         )
         raise error
     digits, fraction, suffix = match.groups()

@@ -1,0 +1,75 @@
+"""All drivers by name, as text: `block` itself imports none, and a driver's module is loaded when it is first used."""
+
+import importlib
+import os
+import stat
+from collections.abc import Sequence
+from typing import cast
+
+from backcheck_engine.block.driver import Driver
+from backcheck_engine.block.filenames import protocol_of
+from backcheck_engine.errors import BlockError
+
+_HERE = "backcheck_engine.drivers"
+
+_DRIVERS: dict[str, str] = {
+    "backup-top": f"{_HERE}.filter.copy_before_write:CopyBeforeWriteDriver",
+    "blkdebug": f"{_HERE}.filter.blkdebug:BlkdebugDriver",
+    "copy-before-write": f"{_HERE}.filter.copy_before_write:CopyBeforeWriteDriver",
+    "file": f"{_HERE}.protocol.file:FileDriver",
+    "host_device": f"{_HERE}.protocol.file:HostDeviceDriver",
+    "null-aio": f"{_HERE}.protocol.null:NullAioDriver",
+    "null-co": f"{_HERE}.protocol.null:NullCoDriver",
+    "qcow2": f"{_HERE}.format.qcow2.driver:Qcow2Driver",
+    "raw": f"{_HERE}.format.raw:RawDriver",
+}
+
+_PROTOCOLS: dict[str, str] = {
+    "blkdebug": "blkdebug",
+    "file": "file",
+    "host_device": "host_device",
+    "null-aio": "null-aio",
+    "null-co": "null-co",
+}
+"""What a filename may start with, and the driver for it."""
+
+_INTERNAL = ("backup-top",)
+"""Not for users to ask for."""
+
+
+def all_names() -> Sequence[str]:
+    """The names of the drivers that a user can ask for."""
+    return [name for name in _DRIVERS if name not in _INTERNAL]
+
+
+def driver_class(name: str) -> type[Driver] | None:
+    """The class of the driver `name`, or None when there is no such driver."""
+    place = _DRIVERS.get(name)
+    if place is None:
+        return None
+    module, class_name = place.split(":")
+    return cast("type[Driver]", getattr(importlib.import_module(module), class_name))
+
+
+def driver_name_for(filename: str, *, allow_prefix: bool = True) -> str:
+    """The driver that opens `filename`: by its device file, by its protocol prefix, else "file".
+
+    Raises BlockError for a protocol that does not exist.
+    """
+    if is_device(filename):
+        return "host_device"
+    protocol = protocol_of(filename) if allow_prefix else None
+    if protocol is None:
+        return "file"
+    if protocol not in _PROTOCOLS:
+        raise BlockError(f"Unknown protocol '{protocol}'")
+    return _PROTOCOLS[protocol]
+
+
+def is_device(filename: str) -> bool:
+    """Whether `filename` is a block or character device."""
+    try:
+        mode = os.stat(filename).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISBLK(mode) or stat.S_ISCHR(mode)

@@ -1,0 +1,154 @@
+"""The rules of blkdebug: which error to inject when, which event changes the state, and the file they are read from."""
+
+import errno
+import re
+from dataclasses import dataclass
+
+from backcheck_engine.block.options import Options, bad_choice
+from backcheck_engine.block.request import SECTOR_SIZE
+from backcheck_engine.errors import BlockError, OptionError
+
+EVENTS = frozenset(
+    """
+    l1_update l1_grow_alloc_table l1_grow_write_table l1_grow_activate_table l2_load l2_update
+    l2_update_compressed l2_alloc_cow_read l2_alloc_write read_aio read_backing_aio read_compressed
+    write_aio write_compressed vmstate_load vmstate_save cow_read cow_write reftable_load reftable_grow
+    reftable_update refblock_load refblock_update refblock_update_part refblock_alloc
+    refblock_alloc_hookup refblock_alloc_write refblock_alloc_write_blocks refblock_alloc_write_table
+    refblock_alloc_switch_table cluster_alloc cluster_alloc_bytes cluster_free flush_to_os
+    flush_to_disk pwritev_rmw_head pwritev_rmw_after_head pwritev_rmw_tail pwritev_rmw_after_tail
+    pwritev pwritev_zero pwritev_done empty_image_prepare l1_shrink_write_table
+    l1_shrink_free_l2_clusters cor_write cluster_alloc_space none
+    """.split()
+)
+"""BlkdebugEvent."""
+
+IO_TYPES = frozenset({"read", "write", "write-zeroes", "discard", "flush", "block-status"})
+"""BlkdebugIOType."""
+
+_DEFAULT_IO_TYPES = IO_TYPES - {"block-status"}
+_ANY_STATE = 0
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class InjectError:
+    """After `event`, requests that match fail with `error`."""
+
+    event: str
+    state: int
+    io_types: frozenset[str]
+    error: int
+    offset: int | None
+    once: bool
+    immediately: bool
+
+    def matches(self, offset: int, length: int, io_type: str) -> bool:
+        """Whether a request of that range and type is to fail."""
+        in_range = self.offset is None or offset <= self.offset < offset + length
+        return in_range and io_type in self.io_types
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class SetState:
+    """At `event`, the state becomes `new_state`."""
+
+    event: str
+    state: int
+    new_state: int
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Suspend:
+    """At `event`, the request that reports it is held, once."""
+
+    event: str
+    state: int
+    tag: str
+
+
+Rule = InjectError | SetState | Suspend
+
+
+def applies(rule: Rule, state: int) -> bool:
+    """Whether the rule counts in that state."""
+    return rule.state in (_ANY_STATE, state)
+
+
+def _take_event(options: Options) -> str:
+    event = options.take_str("event")
+    if event is None:
+        raise OptionError("Missing event name for rule")
+    if event not in EVENTS:
+        raise OptionError(f'Invalid event name "{event}"')
+    return event
+
+
+def take_inject_error(options: Options) -> InjectError:
+    """The rule that one `inject-error` describes. Raises OptionError in QEMU's words."""
+    event = _take_event(options)
+    io_type = options.take_str("iotype")
+    if io_type is not None and io_type not in IO_TYPES:
+        raise bad_choice("iotype", io_type)
+    sector = options.take_int("sector", 2**64 - 1)
+    return InjectError(
+        event=event,
+        state=options.take_int("state", _ANY_STATE),
+        io_types=_DEFAULT_IO_TYPES if io_type is None else frozenset({io_type}),
+        error=options.take_int("errno", errno.EIO),
+        offset=None if sector in (-1, 2**64 - 1) else sector * SECTOR_SIZE,
+        once=options.take_bool("once"),
+        immediately=options.take_bool("immediately"),
+    )
+
+
+def take_set_state(options: Options) -> SetState:
+    """The rule that one `set-state` describes. Raises OptionError in QEMU's words."""
+    return SetState(
+        event=_take_event(options),
+        state=options.take_int("state", _ANY_STATE),
+        new_state=options.take_int("new_state", _ANY_STATE),
+    )
+
+
+_TAKERS = {"inject-error": take_inject_error, "set-state": take_set_state}
+
+_SECTION = re.compile(r'\s*\[([^\s\]"]+)(?:\s+"[^"]*")?\]\s*')
+_SETTING = re.compile(r'\s*([^\s=]+)\s*=\s*"([^"]*)"\s*')
+
+
+def take_rules(options: Options) -> list[Rule]:
+    """The rules in a node's options, `inject-error.N.*` and `set-state.N.*`."""
+    rules: list[Rule] = []
+    for group, take in _TAKERS.items():
+        for item in options.take_list(group):
+            rules.append(take(item))
+            _refuse_left_overs(item)
+    return rules
+
+
+def parse_config(text: str, filename: str) -> list[Rule]:
+    """The rules in a configuration file: sections [inject-error] and [set-state] with `key = "value"` lines."""
+    sections: list[tuple[str, Options]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if section := _SECTION.fullmatch(line):
+            if section[1] not in _TAKERS:
+                raise BlockError(f"There is no option group '{section[1]}'", errno.EINVAL)
+            sections.append((section[1], Options()))
+        elif setting := _SETTING.fullmatch(line):
+            if not sections:
+                raise BlockError(f"{filename}:{number}: no group defined", errno.EINVAL)
+            sections[-1][1].set(setting[1], setting[2])
+        else:
+            raise BlockError(f"{filename}:{number}: parse error", errno.EINVAL)
+    rules: list[Rule] = []
+    for group, options in sections:
+        rules.append(_TAKERS[group](options))
+        _refuse_left_overs(options)
+    return rules
+
+
+def _refuse_left_overs(options: Options) -> None:
+    if len(options):
+        raise OptionError(f"Invalid parameter '{options.keys()[0]}'")

@@ -1,0 +1,138 @@
+"""The format `raw`: the file's bytes are the disk's, or a window of them given by offset and size."""
+
+import errno
+import sys
+
+from backcheck_engine.block.child import Child, ChildRole
+from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
+from backcheck_engine.block.opening import Opener
+from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.probing import PROBE_BYTES, RAW, probe
+from backcheck_engine.block.request import SECTOR_SIZE, BlockStatus, Buffer, RequestFlag
+from backcheck_engine.errors import BlockError
+
+_CHANGES = Permission.WRITE | Permission.RESIZE
+
+_PROBED_WARNING = (
+    "WARNING: Image format was not specified for '{0}' and probing guessed raw.\n"
+    "         Automatically detecting the format is dangerous for raw images, "
+    "write operations on block 0 will be restricted.\n"
+    "         Specify the 'raw' format explicitly to remove the restrictions."
+)
+
+
+class RawDriver(Driver):
+    """A raw image. When its format was guessed, a guest cannot write another format's magic to its first sector."""
+
+    format_name = "raw"
+    kind = DriverKind.FORMAT
+    supports_discard = True
+    zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK | RequestFlag.FUA
+    strong_options = ("offset", "size")
+
+    _offset: int
+    _window: int | None
+    """The size option: how much of the file from the offset on is the disk."""
+    _guards_first_sector: bool
+
+    @classmethod
+    async def open(cls, opener: Opener) -> "RawDriver":
+        driver = cls(opener.node)
+        options = opener.options
+        has_size = "size" in options
+        driver._offset = options.take_size("offset")
+        driver._window = options.take_size("size") if has_size else None
+        is_window = has_size or driver._offset != 0
+        role = ChildRole.DATA if is_window else ChildRole.FILTERED
+        child = await opener.child("file", role=role | ChildRole.PRIMARY)
+        assert child is not None
+        driver._check_window()
+        driver._guards_first_sector = opener.node.probed and opener.node.is_writable
+        if driver._guards_first_sector:
+            print(_PROBED_WARNING.format(child.filename), file=sys.stderr, flush=True)
+        return driver
+
+    def _check_window(self) -> None:
+        file_size = self.node.file.size
+        if self._offset > file_size:
+            raise BlockError(
+                f"Offset ({self._offset}) cannot be greater than size of the containing file ({file_size})",
+                errno.EINVAL,
+            )
+        if self._window is None:
+            return
+        if file_size - self._offset < self._window:
+            raise BlockError(
+                f"The sum of offset ({self._offset}) and size ({self._window}) has to be smaller or equal to "
+                f"the actual size of the containing file ({file_size})",
+                errno.EINVAL,
+            )
+        if self._window % SECTOR_SIZE:
+            raise BlockError(f"Specified size is not multiple of {SECTOR_SIZE}", errno.EINVAL)
+
+    def _place(self, offset: int, length: int, *, writing: bool) -> int:
+        """Where in the file; nothing may leave the window."""
+        if self._window is not None and offset + length > self._window:
+            raise BlockError.from_errno(errno.ENOSPC if writing else errno.EINVAL)
+        return offset + self._offset
+
+    async def pread(self, offset: int, length: int) -> Buffer:
+        place = self._place(offset, length, writing=False)
+        file = self.node.file
+        if file.wants_debug_events:
+            await file.debug_event("read_aio")
+        return await file.pread(place, length)
+
+    async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
+        if self._guards_first_sector and offset < PROBE_BYTES and len(data):
+            data = self._checked_copy(data)
+        place = self._place(offset, len(data), writing=True)
+        file = self.node.file
+        if file.wants_debug_events:
+            await file.debug_event("write_aio")
+        await file.pwrite(place, data, flags)
+
+    def _checked_copy(self, data: Buffer) -> Buffer:
+        """A copy that nobody can change any more, and that does not make the image another format's."""
+        copy = bytes(data)
+        if probe(copy[:PROBE_BYTES]) != RAW:
+            raise BlockError.from_errno(errno.EPERM)
+        return copy
+
+    async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
+        await self.node.file.pwrite_zeroes(self._place(offset, length, writing=True), length, flags)
+
+    async def discard(self, offset: int, length: int) -> None:
+        await self.node.file.discard(self._place(offset, length, writing=True), length)
+
+    async def block_status(self, offset: int, length: int, want_zero: bool) -> BlockStatus:
+        return BlockStatus(length=length, host_offset=offset + self._offset, file=self.node.file, delegated=True)
+
+    def size(self) -> int:
+        if self._window is not None:
+            return self._window
+        return max(0, self.node.file.size - self._offset)
+
+    async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
+        if self._window is not None:
+            raise BlockError("Cannot resize fixed-size raw disks", errno.ENOTSUP)
+        if size > 2**63 - 1 - self._offset:
+            raise BlockError("Disk size too large for the chosen offset", errno.EINVAL)
+        await self.node.file.truncate(size + self._offset, exact=exact, preallocation=preallocation, zero=zero)
+
+    def info(self) -> DriverInfo | None:
+        return self.node.file.driver.info()
+
+    def has_zero_init(self) -> bool:
+        return self.node.file.driver.has_zero_init()
+
+    def refresh_limits(self, limits: Limits) -> None:
+        if self._guards_first_sector:
+            limits.request_alignment = SECTOR_SIZE
+
+    def child_permissions(
+        self, child: Child, parent_permissions: Permission, parent_shared: Permission
+    ) -> tuple[Permission, Permission]:
+        """Those of a format, except that raw itself writes nothing that its parents do not write."""
+        needed, shared = super().child_permissions(child, parent_permissions, parent_shared)
+        return (needed & ~_CHANGES) | (parent_permissions & _CHANGES), shared

@@ -1,0 +1,348 @@
+"""The drivers `file` and `host_device`: images in regular files and on devices of the host.
+
+Locking of images is in `image_locks`, system calls in `file_io` and `fallocate`.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from typing import ClassVar
+
+from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
+from backcheck_engine.block.io_threads import INLINE_BYTES, run_in_thread
+from backcheck_engine.block.opening import Opener
+from backcheck_engine.block.options import Options
+from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
+from backcheck_engine.drivers.protocol import file_io
+from backcheck_engine.drivers.protocol.fallocate import (
+    ALLOCATE,
+    KEEP_SIZE,
+    PUNCH_HOLE,
+    UNSUPPORTED,
+    ZERO_RANGE,
+    fallocate,
+)
+from backcheck_engine.drivers.protocol.image_locks import ImageLocks, locks_work
+from backcheck_engine.errors import BlockError, OptionError
+from backcheck_engine.json_value import JsonObject
+
+_WRITERS = Permission.WRITE | Permission.WRITE_UNCHANGED | Permission.RESIZE
+_LOCKING = ("auto", "on", "off")
+_AIO = ("threads", "native", "io_uring")
+_FULL_PREALLOCATION_PIECE = 2**20
+
+
+class FileDriver(Driver):
+    """An image in a regular file."""
+
+    format_name = "file"
+    kind = DriverKind.PROTOCOL
+    protocol_prefix = "file"
+    needs_filename = True
+    supports_discard = True
+    zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
+    is_device: ClassVar[bool] = False
+
+    @classmethod
+    async def open(cls, opener: Opener) -> "FileDriver":
+        driver = cls(opener.node)
+        driver._take_options(opener)
+        driver._fd = driver._open_fd(writable=opener.node.is_writable and not opener.node.auto_read_only)
+        try:
+            driver._check_kind_of_file()
+        except BlockError:
+            os.close(driver._fd)
+            raise
+        driver._uses_locks = driver._wants_locks and locks_work(driver._fd)
+        return driver
+
+    @classmethod
+    def parse_filename(cls, filename: str) -> JsonObject:
+        return {"filename": filename.removeprefix(f"{cls.protocol_prefix}:")}
+
+    def _take_options(self, opener: Opener) -> None:
+        options = opener.options
+        self._path = opener.take_filename()
+        self._direct = opener.node.cache.direct
+        self._read = file_io.read_direct if self._direct else file_io.read_fully
+        self._write = file_io.write_direct if self._direct else file_io.write_fully
+        self._wants_locks = not self.is_device and (_take_locking(options) != "off" and not opener.node.force_share)
+        if options.take_enum("aio", _AIO, "threads") == "native" and not self._direct:
+            raise OptionError("aio=native was specified, but it requires cache.direct=on, which was not specified.")
+        options.take_int("aio-max-batch")
+        options.take_bool("drop-cache", True)
+        options.take_bool("x-check-cache-dropped")
+        self._locks = ImageLocks()
+        self._uses_locks = False
+        self._next_fd: int | None = None
+        self._old_fds: list[int] = []
+        self._fd = -1
+        self._zero_range_works = True
+        self._punch_hole_works = True
+
+    def _open_fd(self, *, writable: bool) -> int:
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | (os.O_DIRECT if self._direct else 0)
+        self._fd_is_writable = writable
+        try:
+            return os.open(self._path, flags)
+        except (OSError, ValueError) as error:
+            code = error.errno or errno.EINVAL if isinstance(error, OSError) else errno.EINVAL
+            raise BlockError(f"Could not open '{self._path}': {os.strerror(code)}", code) from error
+
+    def _check_kind_of_file(self) -> None:
+        mode = os.fstat(self._fd).st_mode
+        is_device = stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
+        if not self.is_device and not stat.S_ISREG(mode):
+            raise BlockError(f"'{self.format_name}' driver requires '{self._path}' to be a regular file", errno.EINVAL)
+        if self.is_device and not is_device:
+            raise BlockError(
+                f"'{self.format_name}' driver requires '{self._path}' to be either a character or block device",
+                errno.EINVAL,
+            )
+
+    # Requests.
+
+    async def pread(self, offset: int, length: int) -> Buffer:
+        try:
+            if length < INLINE_BYTES:
+                return self._read(self._fd, length, offset)
+            return await run_in_thread(self._read, self._fd, length, offset)
+        except OSError as error:
+            raise BlockError.from_os_error(error) from error
+
+    async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
+        try:
+            if len(data) < INLINE_BYTES:
+                self._write(self._fd, data, offset)
+            else:
+                await run_in_thread(self._write, self._fd, data, offset)
+        except OSError as error:
+            raise BlockError.from_os_error(error) from error
+
+    async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
+        await self._call(length, self._zero, offset, length, RequestFlag.MAY_UNMAP in flags)
+
+    async def discard(self, offset: int, length: int) -> None:
+        await self._call(length, self._punch_hole, offset, length)
+
+    async def _call(self, length: int, function: Callable[..., None], *arguments: int) -> None:
+        try:
+            if length < INLINE_BYTES:
+                function(*arguments)
+            else:
+                await run_in_thread(function, *arguments)
+        except OSError as error:
+            if error.errno in UNSUPPORTED:
+                raise BlockError.from_errno(errno.ENOTSUP) from error
+            raise BlockError.from_os_error(error) from error
+
+    def _zero(self, offset: int, length: int, may_unmap: bool) -> None:
+        """Zero a range by the first way that the file system has. Raises OSError."""
+        end = os.fstat(self._fd).st_size
+        if may_unmap and offset + length <= end and self._try(self._punch_hole, offset, length):
+            return
+        if self._zero_range_works:
+            if self._try(self._zero_range, offset, length):
+                return
+        if self._punch_hole_works and self._try(self._punch_hole, offset, length):
+            fallocate(self._fd, ALLOCATE, offset, length)
+            return
+        if offset < end:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        fallocate(self._fd, ALLOCATE, offset, length)
+
+    def _try(self, function: Callable[[int, int], None], offset: int, length: int) -> bool:
+        """Whether the file system has it; other errors are raised."""
+        try:
+            function(offset, length)
+        except OSError as error:
+            if error.errno in UNSUPPORTED or error.errno in (errno.EINVAL, errno.EBUSY):
+                return False
+            raise
+        return True
+
+    def _zero_range(self, offset: int, length: int) -> None:
+        try:
+            fallocate(self._fd, ZERO_RANGE, offset, length)
+        except OSError as error:
+            self._zero_range_works = error.errno not in UNSUPPORTED
+            raise
+
+    def _punch_hole(self, offset: int, length: int) -> None:
+        if not self._punch_hole_works:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        try:
+            fallocate(self._fd, PUNCH_HOLE | KEEP_SIZE, offset, length)
+        except OSError as error:
+            self._punch_hole_works = error.errno not in UNSUPPORTED
+            raise
+
+    async def flush(self) -> None:
+        try:
+            await run_in_thread(os.fdatasync, self._fd)
+        except OSError as error:
+            raise BlockError.from_os_error(error) from error
+
+    async def block_status(self, offset: int, length: int, want_zero: bool) -> BlockStatus:
+        data, count = (True, length) if not want_zero else self._find_extent(offset, length)
+        return BlockStatus(length=count, data=data, zero=not data, host_offset=offset, file=self.node)
+
+    def _find_extent(self, offset: int, length: int) -> tuple[bool, int]:
+        """(data or hole, for how many bytes); data all over where the file system cannot tell."""
+        try:
+            data = os.lseek(self._fd, offset, os.SEEK_DATA)
+            if data > offset:
+                return False, min(length, data - offset)
+            return True, min(length, max(1, os.lseek(self._fd, offset, os.SEEK_HOLE) - offset))
+        except OSError as error:
+            return error.errno != errno.ENXIO, length
+
+    # Size.
+
+    def size(self) -> int:
+        try:
+            return os.fstat(self._fd).st_size
+        except OSError as error:
+            raise BlockError.from_os_error(error) from error
+
+    def allocated_size(self) -> int | None:
+        return os.fstat(self._fd).st_blocks * 512
+
+    def info(self) -> DriverInfo | None:
+        """A file has no clusters, and says so: nobody has to guess."""
+        return DriverInfo(cluster_size=0)
+
+    def has_zero_init(self) -> bool:
+        return True
+
+    async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
+        await run_in_thread(resize_file, self._fd, size, preallocation)
+
+    def refresh_limits(self, limits: Limits) -> None:
+        if self._direct:
+            limits.request_alignment = file_io.probe_alignment(self._fd)
+
+    def refresh_filename(self) -> str | None:
+        return self._path
+
+    # Permissions: the descriptor follows them with auto-read-only, the locks always.
+
+    def prepare_permissions(self, permissions: Permission, shared: Permission) -> None:
+        self._prepare_fd(permissions)
+        if self._uses_locks:
+            self._locks.prepare(self._fd, permissions, shared, self._path)
+
+    def _prepare_fd(self, permissions: Permission) -> None:
+        if self.node.read_only or not self.node.auto_read_only or self._next_fd is not None:
+            return
+        writable = bool(permissions & _WRITERS)
+        if writable != self._fd_is_writable:
+            self._next_fd = self._open_fd(writable=writable)
+
+    def commit_permissions(self, permissions: Permission, shared: Permission) -> None:
+        if self._next_fd is not None:
+            self._replace_fd(self._next_fd)
+            self._next_fd = None
+        if self._uses_locks:
+            self._locks.commit(self._fd, permissions, shared)
+
+    def abort_permissions(self) -> None:
+        if self._next_fd is not None:
+            os.close(self._next_fd)
+            self._next_fd = None
+            self._fd_is_writable = not self._fd_is_writable
+        if self._uses_locks:
+            self._locks.abort(self._fd)
+
+    async def reopen(self, read_only: bool) -> None:
+        self._replace_fd(self._open_fd(writable=not read_only))
+
+    def _replace_fd(self, fd: int) -> None:
+        """Go on with `fd`. The old one is closed now, or with the node when a thread may be using it."""
+        old, self._fd = self._fd, fd
+        if self._uses_locks:
+            self._locks.copy_to(fd)
+            self._locks.release(old)
+        if self.node.in_flight:
+            self._old_fds.append(old)
+        else:
+            os.close(old)
+
+    async def close(self) -> None:
+        for fd in (self._fd, *self._old_fds):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = -1
+        self._old_fds.clear()
+
+
+def _take_locking(options: Options) -> str:
+    locking = options.take_str("locking", "auto")
+    if locking not in _LOCKING:
+        raise OptionError(f"invalid parameter value: {locking}")
+    return locking
+
+
+class HostDeviceDriver(FileDriver):
+    """An image on a block or character device."""
+
+    format_name = "host_device"
+    protocol_prefix = "host_device"
+    is_device = True
+    supports_discard = False
+    zero_flags = RequestFlag.NONE
+
+    def size(self) -> int:
+        try:
+            return os.lseek(self._fd, 0, os.SEEK_END)
+        except OSError as error:
+            raise BlockError.from_os_error(error) from error
+
+    async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
+        raise BlockError.from_errno(errno.ENOTSUP)
+
+    async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
+        if preallocation != "off":
+            raise BlockError(f"Preallocation mode '{preallocation}' unsupported for this node", errno.ENOTSUP)
+        if size > self.size():
+            raise BlockError("Cannot grow device files", errno.EINVAL)
+        if exact and size != self.size():
+            raise BlockError("Cannot resize device files", errno.ENOTSUP)
+
+
+def resize_file(fd: int, size: int, preallocation: str) -> None:
+    """Cut or grow a regular file; what is added reads as zeroes. Raises BlockError in QEMU's words."""
+    old_size = os.fstat(fd).st_size
+    if preallocation not in _PREALLOCATORS:
+        raise BlockError(f"Unsupported preallocation mode '{preallocation}'", errno.ENOTSUP)
+    if preallocation != "off" and size < old_size:
+        raise BlockError("Preallocation can't be used for shrinking files", errno.ENOTSUP)
+    try:
+        _PREALLOCATORS[preallocation](fd, old_size, size)
+    except OSError as error:
+        if size > old_size:
+            os.ftruncate(fd, old_size)
+        code = error.errno or errno.EIO
+        what = "preallocate data" if preallocation == "falloc" else "resize file"
+        raise BlockError(f"Failed to {what}: {os.strerror(code)}", code) from error
+
+
+def _resize_sparse(fd: int, old_size: int, size: int) -> None:
+    os.ftruncate(fd, size)
+
+
+def _resize_allocated(fd: int, old_size: int, size: int) -> None:
+    if size > old_size:
+        os.posix_fallocate(fd, old_size, size - old_size)
+
+
+def _resize_written(fd: int, old_size: int, size: int) -> None:
+    zeroes = bytes(min(_FULL_PREALLOCATION_PIECE, size - old_size))
+    for offset in range(old_size, size, len(zeroes) or 1):
+        file_io.write_fully(fd, zeroes[: size - offset], offset)
+    os.fsync(fd)
+
+
+_PREALLOCATORS = {"off": _resize_sparse, "falloc": _resize_allocated, "full": _resize_written}
