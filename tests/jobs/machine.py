@@ -78,11 +78,8 @@ class MemoryDriver(Driver):
                 gate.entered.set()
                 await gate.opened.wait()
         for fault in self.faults:
-            if (
-                fault.kind == kind
-                and (fault.offset is None or offset <= fault.offset < offset + length)
-                and fault.times
-            ):
+            touched = fault.offset is None or offset <= fault.offset < offset + length
+            if fault.kind == kind and touched and fault.times:
                 fault.times -= 1
                 raise BlockError.from_errno(fault.errno)
         await asyncio.sleep(0)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from backcheck_engine.block.request import RequestFlag
-from tests.jobs.machine import Fault, KiB, Machine, MiB, run, turns
+from tests.jobs.machine import Fault, KiB, Machine, MiB, refused, run, turns
 
 CLUSTER = 64 * KiB
 
 
-async def held_machine(**options: object) -> Machine:
+async def held_machine(**options: Any) -> Machine:
     """A backup that has copied the first MiB of four and sleeps for hours."""
     machine = Machine()
     machine.fill()
@@ -69,12 +70,7 @@ def test_a_failed_copy_fails_the_guest_and_nothing_else() -> None:
     async def story() -> None:
         machine = await held_machine(on_target_error="stop")
         machine.target.faults.append(Fault("write", times=1))
-        try:
-            await machine.guest.pwrite(2 * MiB, b"\x22" * 4096)
-        except Exception as error:
-            assert str(error) == "Input/output error"
-        else:
-            raise AssertionError("the guest's write succeeded")
+        assert await refused(machine.guest.pwrite(2 * MiB, b"\x22" * 4096)) == "Input/output error"
         assert machine.source.data[2 * MiB] == 0x11
         assert "BLOCK_JOB_ERROR" not in machine.lane()
         assert machine.block_job().describe_block_job()["io-status"] == "ok"

@@ -13,7 +13,7 @@ from backcheck_engine import release
 from backcheck_engine.block.block_copy import DEFAULT_CLUSTER_SIZE, BlockCopy
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.dirty_bitmap import DirtyBitmap
-from backcheck_engine.block.driver import Driver, DriverKind, default_child_permissions
+from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, default_child_permissions
 from backcheck_engine.block.opening import Opener, open_node
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import Buffer, RequestFlag
@@ -131,6 +131,9 @@ class CopyBeforeWriteDriver(Driver):
 
     def size(self) -> int:
         return self.node.file.size
+
+    def info(self) -> DriverInfo | None:
+        return self.node.file.driver.info()
 
     def refresh_filename(self) -> str | None:
         return self.node.file.exact_filename or None
