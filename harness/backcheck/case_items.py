@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +39,8 @@ class RunPlan:
     formats: tuple[str, ...]
     """Source formats to run on; a case runs on those of them that it names."""
     implementations: tuple[Implementation, ...]
+    missing: Mapping[str, str]
+    """Implementations that were asked for and are not there, and why."""
     results: Results
     timeout_s: float | None
     expected_failures: tuple[ExpectedFailure, ...]
@@ -121,7 +123,7 @@ class CaseItem(pytest.Item):
             with time_limit(definition.timeout_s, f"the end of case {definition.number}"):
                 result = run_case(definition, self.implementation, self.format, Path(folder))
             record = judge(definition, result, self.plan.catalogue.golden)
-            if record.judgement.good or result.evidence is None:
+            if record.judgement.good or record.judgement is Judgement.NO_GOLDEN or result.evidence is None:
                 return replace(record, evidence=None)
             return replace(record, evidence=str(self.plan.results.keep_evidence(result.evidence, record.id)))
 

@@ -33,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="IMPLEMENTATION",
         help="engine (default), qemu, qemu-RELEASE, or the path of a qemu-system program",
     )
+    group.addoption(
+        "--backcheck-skip-missing", action="store_true", help="do without an implementation that is not there"
+    )
     group.addoption("--backcheck-results", metavar="DIR", help="where results go (backcheck-results)")
     group.addoption("--backcheck-timeout", type=float, metavar="S", help="the time limit of a case, in seconds")
     group.addoption("--backcheck-wrapper", metavar="COMMAND", help="put before the program, as 'gdb --args'")

@@ -35,12 +35,18 @@ def make_plan(config: pytest.Config) -> RunPlan:
         raise UsageError(f"a time limit of {timeout_s:g} s is none")
     if groups:
         catalogue.definitions((), groups)  # complains about a group that no case is in
+    implementations, missing = _implementations(
+        config.getoption("backcheck_on"),
+        config.getoption("backcheck_wrapper"),
+        skip_missing=config.getoption("backcheck_skip_missing"),
+    )
     return RunPlan(
         catalogue=catalogue,
         numbers=parse_numbers(only, catalogue.case_files()),
         groups=groups,
         formats=tuple(dict.fromkeys(formats)) or SOURCE_FORMATS,
-        implementations=_implementations(config.getoption("backcheck_on"), config.getoption("backcheck_wrapper")),
+        implementations=implementations,
+        missing=missing,
         results=Results(Path(config.getoption("backcheck_results") or DEFAULT_FOLDER)),
         timeout_s=timeout_s,
         expected_failures=read_expected_failures(Path(expect_fail)) if expect_fail else (),
@@ -48,11 +54,20 @@ def make_plan(config: pytest.Config) -> RunPlan:
     )
 
 
-def _implementations(names: list[str], wrapper: str | None) -> tuple[Implementation, ...]:
-    """The implementations under test, each once, none with the name of another."""
+def _implementations(
+    names: list[str], wrapper: str | None, *, skip_missing: bool
+) -> tuple[tuple[Implementation, ...], dict[str, str]]:
+    """The implementations under test, each once, none with the name of another; and those that are missing, and why."""
     found: list[Implementation] = []
+    missing: dict[str, str] = {}
     for name in names or ["engine"]:
-        implementation = find_implementation(name)
+        try:
+            implementation = find_implementation(name)
+        except UsageError as error:
+            if not skip_missing:
+                raise
+            missing[name] = str(error)
+            continue
         twin = next((other for other in found if other.name == implementation.name), None)
         if twin is not None and twin != implementation:
             raise UsageError(
@@ -61,7 +76,9 @@ def _implementations(names: list[str], wrapper: str | None) -> tuple[Implementat
             )
         if twin is None:
             found.append(implementation)
-    return tuple(implementation.wrapped(wrapper) if wrapper else implementation for implementation in found)
+    if not found:
+        raise UsageError("; ".join(missing.values()))
+    return tuple(each.wrapped(wrapper) if wrapper else each for each in found), missing
 
 
 class CaseSession:
@@ -146,6 +163,7 @@ class CaseSession:
             "counts": {name: count for name, count in counts.items() if count},
             "duration_s": round(time.monotonic() - self._began, 3),
             "implementations": {each.name: each.version for each in self.plan.implementations},
+            "missing": dict(self.plan.missing),
             "verdicts": self.check.verdicts,
             "complaints": list(self.check.complaints),
         }

@@ -2,7 +2,6 @@
 cases that stopped being run. Works on the records that came in, whoever ran them, and on the files on disk.
 """
 
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +9,13 @@ from pathlib import Path
 
 from backcheck.catalogue import Catalogue
 from backcheck.definition import CaseDefinition, load_case
-from backcheck.errors import GoldenError, UsageError
+from backcheck.errors import GoldenError
 from backcheck.judgement import Judgement, Record, read_golden
+from backcheck.limits import LIMITS_FILE, read_limits
 from backcheck.merge import guard_complaints
 from backcheck.proposal import propose
 from backcheck.results import Results
 from backcheck.verdict import verdict
-
-NOT_RUN_FILE = "not_run.toml"
-"""Beside the cases: how many cases are not run on each implementation; more are a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +33,7 @@ def check_run(catalogue: Catalogue, records: Sequence[Record], *, full: bool) ->
     complaints: list[str] = []
     if full:
         complaints += [f"golden/{path.name} belongs to no case" for path in catalogue.unused_goldens()]
-        complaints += _not_run_complaints(catalogue.cases / NOT_RUN_FILE, records)
+        complaints += _not_run_complaints(catalogue.cases, records)
         for number, of_case in by_case.items():
             complaints += _guard_complaints(catalogue, number, of_case)
     return RunCheck(verdicts=verdicts, complaints=tuple(complaints))
@@ -83,19 +80,14 @@ def _guard_complaints(catalogue: Catalogue, number: str, records: Sequence[Recor
     return [f"golden/{number}.out: {text}" for text in guard_complaints(golden.steps, answered)]
 
 
-def _not_run_complaints(path: Path, records: Sequence[Record]) -> list[str]:
-    """Implementations on which more cases were not run than the file allows; those it does not name may skip."""
-    try:
-        allowed = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from error
+def _not_run_complaints(cases: Path, records: Sequence[Record]) -> list[str]:
+    """Implementations on which more cases were not run than the limits allow."""
+    limits = read_limits(cases).not_run
     counts = Counter(record.implementation for record in records if record.judgement is Judgement.SKIPPED)
     return [
-        f"{counts[name]} cases were not run on {name}, {path.parent.name}/{path.name} allows {allowed[name]}"
-        for name in sorted(counts)
-        if name in allowed and counts[name] > allowed[name]
+        f"{count} cases were not run on {name}, cases/{LIMITS_FILE} allows {limits[name]}"
+        for name, count in sorted(counts.items())
+        if name in limits and count > limits[name]
     ]
 
 

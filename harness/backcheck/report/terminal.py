@@ -60,8 +60,8 @@ class CaseReporter:
 
     def pytest_sessionstart(self) -> None:
         """Tells what is tested."""
-        versions = [f"{each.name} ({each.version}, {each.system.argv[0]})" for each in self._plan.implementations]
-        self._terminal.write_line(f"on {', '.join(versions)}")
+        for each in self._plan.implementations:
+            self._terminal.write_line(f"on {each.name}: {each.version}, {each.system.argv[0]}")
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Learns how many there are; under xdist only workers know."""
@@ -127,8 +127,9 @@ class CaseReporter:
         return lines
 
     def _not_run(self) -> list[str]:
-        """Skipped cases, counted for each implementation, with the reasons."""
-        lines = []
+        """Skipped cases, counted for each implementation, with the reasons; and implementations that are not there."""
+        missing = self._plan.missing.items()
+        lines = [f"Not run: all on {name}: {reason.removeprefix(f'{name}: ')}" for name, reason in missing]
         for name in dict.fromkeys(record.implementation for record in self._state.records):
             reasons: dict[str, list[Record]] = {}
             for record in self._state.records:

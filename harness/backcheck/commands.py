@@ -1,0 +1,116 @@
+"""What each command of the command line does, apart from running cases."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from backcheck.catalogue import find_catalogue
+
+
+def version() -> str:
+    """The version of what is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("backcheck")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def run(options: argparse.Namespace) -> int:
+    """`backcheck run`."""
+    from backcheck.case_run import run_under_pytest
+
+    return run_under_pytest(find_catalogue(), options)
+
+
+def list_cases(options: argparse.Namespace) -> int:
+    """`backcheck list`: number, formats, title and groups of each case."""
+    definitions = find_catalogue().definitions(options.numbers, options.group)
+    for definition in definitions:
+        groups = f"  [{' '.join(sorted(definition.groups))}]" if definition.groups else ""
+        print(f"{definition.number}  {','.join(definition.formats):9}  {definition.title}{groups}")
+    print(f"{len(definitions)} cases")
+    return 0
+
+
+def new(options: argparse.Namespace) -> int:
+    """`backcheck new`."""
+    from backcheck.case_template import make_case
+
+    path = make_case(find_catalogue(), options.title, options.number)
+    number = path.name.partition("_")[0]
+    print(f"wrote {path}")
+    print(f"edit it, then: backcheck run {number} --on engine --on qemu; backcheck review {number}")
+    return 0
+
+
+def renumber(options: argparse.Namespace) -> int:
+    """`backcheck renumber`."""
+    from backcheck.renumbering import renumber
+
+    for old, new in renumber(find_catalogue(), options.old, options.new):
+        print(f"{old.name} -> {new.name}")
+    return 0
+
+
+def review(options: argparse.Namespace) -> int:
+    """`backcheck review`: 0 when nothing is left to accept, else 1."""
+    from backcheck.results import Results
+    from backcheck.review import Decision, Pending, pending, review
+
+    def ask(each: Pending) -> Decision:
+        if options.accept:
+            return Decision.ACCEPT
+        if not sys.stdin.isatty():
+            return Decision.LEAVE
+        answers = {"y": Decision.ACCEPT, "n": Decision.LEAVE, "q": Decision.QUIT}
+        while True:
+            try:
+                answer = input(f"accept as the golden of {each.definition.number}? [y/n/q] ").strip().lower()
+            except EOFError:
+                return Decision.QUIT
+            if answer in answers:
+                return answers[answer]
+
+    catalogue, results = find_catalogue(), Results(Path(options.results))
+    proposals = pending(catalogue, results, options.numbers, options.unconfirmed)
+    if not proposals:
+        print("nothing to review: every golden is what the last runs answered")
+        return 0
+    reviewed = review(catalogue, results, proposals, ask, print)
+    print(f"{reviewed.accepted} accepted, {reviewed.left} left")
+    return 1 if reviewed.left else 0
+
+
+def rules(options: argparse.Namespace) -> int:
+    """`backcheck rules`: each rule with its cases; 1 when --check finds too many without."""
+    from backcheck.limits import read_limits
+    from backcheck.rule_list import rule_lines, selected_rules
+    from backcheck.rules import coverage, read_rules
+
+    catalogue = find_catalogue()
+    covered = coverage(read_rules(catalogue.rules), catalogue.definitions())
+    width = shutil.get_terminal_size((120, 24)).columns
+    for rule in selected_rules(covered, options.ids, uncovered=options.uncovered):
+        for line in rule_lines(rule, covered, width):
+            print(line)
+    uncovered = len(covered.uncovered)
+    print(f"{len(covered.rules)} rules, {uncovered} without a case")
+    allowed = read_limits(catalogue.cases).uncovered_rules
+    if options.check and allowed is not None and uncovered > allowed:
+        print(f"backcheck: cases/limits.toml allows {allowed} rules without a case", file=sys.stderr)
+        return 1
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """`backcheck report`."""
+    from backcheck.report.matrix import write_matrix
+    from backcheck.results import Results
+
+    results = Results(Path(options.results))
+    path = write_matrix(find_catalogue(), results, Path(options.output) if options.output else None)
+    print(f"wrote {path}")
+    return 0
