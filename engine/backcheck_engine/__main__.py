@@ -94,7 +94,9 @@ def _open_endpoint(characters: Characters, place: str) -> Endpoint:
         return SocketClient(characters.address)
     server = SocketServer(characters.address)
     if characters.wait:
-        sys.stderr.write(f"{place}: info: QEMU waiting for connection on: disconnected:{characters.address},server=on\n")
+        sys.stderr.write(
+            f"{place}: info: QEMU waiting for connection on: disconnected:{characters.address},server=on\n"
+        )
         server.wait_for_client()
     return server
 

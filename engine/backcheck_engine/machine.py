@@ -115,7 +115,6 @@ class Machine:
                 await node.unref()
 
 
-
 def run_machine(settings: Settings, endpoints: list[Endpoint], daemon: Daemon | None) -> None:
     """Run a machine in a loop of its own, until it ends. Raises EngineError when it cannot start.
 

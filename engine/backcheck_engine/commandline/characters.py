@@ -7,7 +7,7 @@ from typing import Final
 from backcheck_engine.commandline.settings import Characters, OtherCharacters, SocketCharacters
 from backcheck_engine.commandline.syntax import Item, check_identifier, parse_flat
 from backcheck_engine.errors import OptionError
-from backcheck_engine.monitor.endpoint import Address, FdAddress, InetAddress, UnixAddress
+from backcheck_engine.monitor.address import Address, FdAddress, InetAddress, UnixAddress
 from backcheck_engine.release import QEMU_7_2, current
 
 _SIMPLE: Final = {device.value: device for device in OtherCharacters}
@@ -28,7 +28,19 @@ _BOOLEANS: Final = {
     "abstract": False,
     "tight": True,
 }
-_TEXTS: Final = ("backend", "id", "path", "host", "port", "localaddr", "fd", "to", "reconnect", "reconnect-ms", "logfile")
+_TEXTS: Final = (
+    "backend",
+    "id",
+    "path",
+    "host",
+    "port",
+    "localaddr",
+    "fd",
+    "to",
+    "reconnect",
+    "reconnect-ms",
+    "logfile",
+)
 _REFUSED: Final = ("telnet", "tn3270", "websocket", "mux", "logfile")
 
 

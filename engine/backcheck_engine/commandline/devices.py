@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 MACHINES: Final = (
     ("none", "empty machine"),
@@ -18,8 +17,7 @@ ACCELERATORS: Final = ("tcg", "kvm")
 KNOWN_ACCELERATORS: Final = (*ACCELERATORS, "qtest", "xen", "hax", "hvf", "whpx", "nvmm", "mshv", "nitro")
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceModel:
+class DeviceModel(NamedTuple):
     """A model: the kind of bus that it needs, and whether it stands for a drive."""
 
     name: str
@@ -29,7 +27,6 @@ class DeviceModel:
     """The model that carries the property `drive`, where it is another."""
     child: str = ""
     """The part of the device that uses the drive, as its path in the machine ends."""
-    default_on_machine: bool = True
 
 
 _DISKS: Final = (
@@ -47,8 +44,12 @@ _DISKS: Final = (
     DeviceModel("usb-storage", "usb-bus", True),
 )
 _OTHERS: Final = (
-    ("PCI", "virtio-scsi-pci virtio-serial-pci virtio-net-pci virtio-rng-pci virtio-balloon-pci pcie-root-port pci-bridge "
-            "e1000 VGA piix3-ide ahci ich9-ahci lsi53c895a megasas nec-usb-xhci qemu-xhci isa-debug-exit pvscsi"),
+    (
+        "PCI",
+        "virtio-scsi-pci virtio-serial-pci virtio-net-pci virtio-rng-pci virtio-balloon-pci pcie-root-port pci-bridge "
+        "e1000 VGA piix3-ide ahci ich9-ahci lsi53c895a megasas nec-usb-xhci qemu-xhci pvscsi",
+    ),
+    ("ISA", "isa-debug-exit isa-serial"),
     ("virtio-bus", "virtio-scsi-device virtio-serial-device"),
 )
 _ALIASES: Final = {

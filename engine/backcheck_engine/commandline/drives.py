@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-from backcheck_engine.commandline.settings import DriveSettings
 from backcheck_engine.commandline.syntax import Item, check_identifier, parse_flat
 from backcheck_engine.errors import OptionError
 from backcheck_engine.json_value import JsonObject
@@ -37,13 +37,31 @@ _READ_ACTIONS: Final = ("ignore", "stop", "report")
 _TRUE: Final = ("on", "yes", "true", "y")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveSettings:
+    """One -drive."""
+
+    name: str
+    interface: str
+    options: JsonObject
+    """What the nodes are opened with, flat; without `file` and `driver` there is no medium."""
+    filename: str | None
+    has_medium: bool
+    read_only: bool
+    writeback: bool
+    is_cdrom: bool
+    on_write_error: str
+    on_read_error: str
+    location: str
+
+
 def parse_drive(text: str, location: str, *, implied: tuple[tuple[str, str], ...] = ()) -> DriveSettings:
     """One -drive; `implied` are the items that -hda and its like add. Raises OptionError in QEMU's words."""
     items = [Item(*pair) for pair in implied] + parse_flat(text)
     options: JsonObject = {_RENAMED.get(item.key, item.key): item.value for item in items}
     if "id" in options:
         check_identifier(str(options["id"]))
-    of_device = {key: str(options.pop(key)) for key in _OF_THE_DEVICE if key in options}
+    of_device: dict[str, str] = {key: str(options.pop(key)) for key in _OF_THE_DEVICE if key in options}
     for key in _IGNORED:
         options.pop(key, None)
     interface = _one_of(of_device.get("if"), INTERFACES, "unsupported bus type '{}'") or "ide"

@@ -24,7 +24,7 @@ class CommandLineError(OptionError):
         return f"{place}{self.message}\n" + (f"{self.hint}\n" if self.hint else "")
 
 
-class HelpRequested(Exception):  # noqa: N818 - a request, not an error
+class HelpRequested(Exception):
     """The user asked for help: print `text` and end with `status`."""
 
     def __init__(self, text: str, status: int = 0) -> None:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from backcheck_engine.commandline.characters import parse_chardev, parse_short
-from backcheck_engine.commandline.devices import KNOWN_ACCELERATORS, is_machine
-from backcheck_engine.commandline.drives import parse_drive
 from backcheck_engine.commandline.errors import CommandLineError, HelpRequested
 from backcheck_engine.commandline.settings import (
     BlockdevSettings,
@@ -30,7 +28,13 @@ from backcheck_engine.json_value import JsonObject
 from backcheck_engine.release import QEMU_7_2, QEMU_10_0, QEMU_11_1, Release
 
 _HELP_WORDS: Final = ("help", "?")
-_HARD_DISKS: Final = {"hda": "0", "hdb": "1", "hdc": "2", "hdd": "3"}
+_DISKS: Final = {
+    "hda": ("0", "disk"),
+    "hdb": ("1", "disk"),
+    "hdc": ("2", "disk"),
+    "hdd": ("3", "disk"),
+    "cdrom": ("2", "cdrom"),
+}
 _OBJECT_TYPES: Final = ("throttle-group", "iothread", "secret", "main-loop")
 _POLICIES: Final = {"deprecated-input": ("accept", "reject", "crash"), "unstable-input": ("accept", "reject", "crash")}
 
@@ -91,7 +95,6 @@ class _Reader:
             "name": self._name,
             "uuid": self._uuid,
             "drive": self._drive,
-            "cdrom": self._cdrom,
             "blockdev": self._blockdev,
             "device": self._device,
             "object": self._object,
@@ -109,9 +112,8 @@ class _Reader:
 
     def take(self, name: str, argument: str, location: str) -> None:
         """One option. Raises OptionError or HelpRequested."""
-        if name in _HARD_DISKS:
-            implied = (("index", _HARD_DISKS[name]), ("media", "disk"), ("file", argument))
-            self._settings.drives.append(parse_drive("", location, implied=implied))
+        if name in _DISKS:
+            self._disk(*_DISKS[name], argument, location)
         elif name in self._take:
             self._take[name](argument, location)
 
@@ -121,13 +123,13 @@ class _Reader:
             if name not in self._characters:
                 raise CommandLineError(f'chardev "{name}" not found', location)
             if name in self._used:
-                in_use = f"Device '{name}' is in use" if self._release < QEMU_10_0 else f"chardev '{name}' is already in use"
+                in_use = (
+                    f"Device '{name}' is in use" if self._release < QEMU_10_0 else f"chardev '{name}' is already in use"
+                )
                 raise CommandLineError(in_use, location)
             self._used.add(name)
             self._add_monitor(self._characters[name], mode, pretty, location)
-        self._settings.idle_characters = [
-            device for name, device in self._characters.items() if name not in self._used
-        ]
+        self._settings.idle_characters = [device for name, device in self._characters.items() if name not in self._used]
         return self._settings
 
     # Information.
@@ -157,8 +159,12 @@ class _Reader:
                 self._settings.machine = item.value
 
     def _check_machine(self, name: str, location: str) -> None:
+        from backcheck_engine.commandline.devices import is_machine
+
         if not is_machine(name):
-            problem = f'unsupported machine type: "{name}"' if self._release >= QEMU_10_0 else "unsupported machine type"
+            problem = (
+                f'unsupported machine type: "{name}"' if self._release >= QEMU_10_0 else "unsupported machine type"
+            )
             hint = "Use -machine help to list supported machines"
             raise CommandLineError(problem, location if self._release < QEMU_7_2 else "", hint=hint)
 
@@ -168,6 +174,8 @@ class _Reader:
             from backcheck_engine.commandline.help import accelerator_help
 
             raise HelpRequested(accelerator_help())
+        from backcheck_engine.commandline.devices import KNOWN_ACCELERATORS
+
         if name not in KNOWN_ACCELERATORS:
             raise OptionError(f"invalid accelerator {name}")
 
@@ -218,6 +226,8 @@ class _Reader:
     # Block devices.
 
     def _drive(self, argument: str, location: str) -> None:
+        from backcheck_engine.commandline.drives import parse_drive
+
         for item in parse_flat(argument):
             if item.key == "format" and item.value in _HELP_WORDS:
                 from backcheck_engine.commandline.help import format_help
@@ -235,8 +245,11 @@ class _Reader:
         self._warn(f"{location}: warning: short-form boolean option '{written}' deprecated")
         self._settings.warnings.append(f"Please use {key}={value} instead\n")
 
-    def _cdrom(self, argument: str, location: str) -> None:
-        implied = (("index", "2"), ("media", "cdrom"), ("file", argument))
+    def _disk(self, index: str, media: str, filename: str, location: str) -> None:
+        """-hda and its like, and a bare filename."""
+        from backcheck_engine.commandline.drives import parse_drive
+
+        implied = (("index", index), ("media", media), ("file", filename))
         self._settings.drives.append(parse_drive("", location, implied=implied))
 
     def _blockdev(self, argument: str, location: str) -> None:
@@ -338,9 +351,7 @@ class _Reader:
     def _add_monitor(self, device: Characters, mode: MonitorMode, pretty: bool, location: str) -> None:
         if mode is MonitorMode.READLINE and device is not OtherCharacters.NULL:
             raise CommandLineError("backcheck-engine does not implement human monitors yet", location)
-        self._settings.monitors.append(
-            MonitorSettings(characters=device, mode=mode, pretty=pretty, location=location)
-        )
+        self._settings.monitors.append(MonitorSettings(characters=device, mode=mode, pretty=pretty, location=location))
 
     def _claim_stdio(self, device: Characters) -> None:
         if device is OtherCharacters.STDIO:

@@ -1,17 +1,22 @@
-"""What a command line asks for."""
+"""What a command line asks for.
+
+Small records here and nearby are named tuples: each dataclass costs the start of the program a millisecond or two.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from backcheck_engine.json_value import JsonObject
-from backcheck_engine.monitor.endpoint import Address
+from backcheck_engine.monitor.address import Address
+
+if TYPE_CHECKING:
+    from backcheck_engine.commandline.drives import DriveSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketCharacters:
+class SocketCharacters(NamedTuple):
     """A socket, as server or as client."""
 
     address: Address
@@ -36,8 +41,7 @@ class MonitorMode(Enum):
     READLINE = "readline"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorSettings:
+class MonitorSettings(NamedTuple):
     """One monitor."""
 
     characters: Characters
@@ -46,34 +50,14 @@ class MonitorSettings:
     location: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockdevSettings:
+class BlockdevSettings(NamedTuple):
     """One -blockdev: a BlockdevOptions tree, checked."""
 
     tree: JsonObject
     location: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriveSettings:
-    """One -drive."""
-
-    name: str
-    interface: str
-    options: JsonObject
-    """What the nodes are opened with, flat; without `file` and `driver` there is no medium."""
-    filename: str | None
-    has_medium: bool
-    read_only: bool
-    writeback: bool
-    is_cdrom: bool
-    on_write_error: str
-    on_read_error: str
-    location: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSettings:
+class DeviceSettings(NamedTuple):
     """One -device."""
 
     driver: str
@@ -81,8 +65,7 @@ class DeviceSettings:
     location: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectSettings:
+class ObjectSettings(NamedTuple):
     """One -object."""
 
     type_name: str

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from backcheck_engine.errors import OptionError
 from backcheck_engine.json_value import JsonObject, JsonValue
@@ -20,8 +19,7 @@ _KEY_COMPONENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*|[0-9]+|__[A-Za-z0-9
 _ID_HINT: Final = "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One `key=value`; `is_flag` when the value was left out."""
 
     key: str

@@ -6,9 +6,8 @@ client sees, and that the engine does not have, is refused. Any other is not an 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from backcheck_engine.release import QEMU_7_2, QEMU_10_0, Release
 
@@ -21,8 +20,7 @@ class Treatment(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option: the form of its argument ("" for none), and a line of help for those that --help shows."""
 
     name: str
@@ -66,15 +64,18 @@ _SHOWN: Final = (
 _QUIET: Final = (Option("hdb", "file"), Option("hdc", "file"), Option("hdd", "file"))
 
 _ACCEPTED_WITH_ARGUMENT: Final = (
-    "D L acpitable append audio audiodev bios boot bt cpu d debugcon display dtb fsdev fw_cfg global gdb icount k kernel "
-    "initrd m mem-path msg net netdev nic numa overcommit parallel plugin qtest qtest-log rtc sandbox serial set smbios "
-    "smp soundhw spice tb-size trace tpmdev usbdevice vga virtfs vnc watchdog watchdog-action action run-with"
+    "D L acpitable append audio audiodev bios boot bt cpu d debugcon display dtb fsdev fw_cfg global gdb icount k "
+    "kernel initrd m mem-path msg net netdev nic numa overcommit parallel plugin qtest qtest-log rtc sandbox serial "
+    "set smbios smp soundhw spice tb-size trace tpmdev usbdevice vga virtfs vnc watchdog watchdog-action action "
+    "run-with"
 )
 _ACCEPTED_FLAGS: Final = (
     "enable-kvm full-screen mem-prealloc no-fd-bootchk no-hpet no-quit no-reboot no-shutdown no-user-config nodefaults "
     "nographic only-migratable s usb win2k-hack old-param xen-attach"
 )
-_REFUSED_WITH_ARGUMENT: Final = "incoming loadvm readconfig writeconfig fda fdb mtdblock sd pflash iscsi virtiofs dump-vmstate"
+_REFUSED_WITH_ARGUMENT: Final = (
+    "incoming loadvm readconfig writeconfig fda fdb mtdblock sd pflash iscsi virtiofs dump-vmstate"
+)
 _REFUSED_FLAGS: Final = "preconfig snapshot"
 
 _ALL: Final = (

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from backcheck_engine.errors import EngineError, QmpError
 from backcheck_engine.json_value import JsonObject, JsonValue
@@ -37,8 +36,7 @@ class Client(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a client sent, or what was wrong with it."""
 
     value: JsonValue

@@ -11,10 +11,10 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from backcheck_engine.errors import OptionError
+from backcheck_engine.monitor.address import Address, FdAddress, InetAddress, UnixAddress
 from backcheck_engine.monitor.channel import Channel
 
 Connected: TypeAlias = Callable[[Channel], None]
@@ -35,40 +35,6 @@ class Endpoint(Protocol):
     def close(self) -> None:
         """No more clients."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
-    """A unix socket, by its path."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return f"unix:{self.path}"
-
-
-@dataclass(frozen=True, slots=True)
-class InetAddress:
-    """A TCP port of a host; an empty host is any."""
-
-    host: str
-    port: str
-
-    def __str__(self) -> str:
-        return f"tcp:{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class FdAddress:
-    """A socket that the program was started with."""
-
-    descriptor: int
-
-    def __str__(self) -> str:
-        return f"fd:{self.descriptor}"
-
-
-Address: TypeAlias = UnixAddress | InetAddress | FdAddress
 
 
 class Stdio:
@@ -141,10 +107,7 @@ class SocketServer:
     def _listen(self, address: Address) -> socket.socket:
         if isinstance(address, FdAddress):
             return _inherited(address.descriptor)
-        if isinstance(address, UnixAddress):
-            listener = self._listen_unix(address.path)
-        else:
-            listener = _listen_inet(address)
+        listener = self._listen_unix(address.path) if isinstance(address, UnixAddress) else _listen_inet(address)
         listener.listen(_BACKLOG)
         return listener
 
@@ -230,4 +193,3 @@ def _unix_error(error: OSError, path: str, action: str) -> OptionError:
     if error.errno is None:
         return OptionError(f"UNIX socket path '{path}' is too long")
     return OptionError(f"Failed to {action} '{path}': {error.strerror}")
-

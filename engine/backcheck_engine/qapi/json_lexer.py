@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_TOKEN_SIZE: Final = 64 << 20
 
@@ -27,8 +26,7 @@ class TokenKind(Enum):
     """A token that outgrew `MAX_TOKEN_SIZE`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of the input; line and column count from 1 since the lexer began."""
 
     kind: TokenKind
@@ -126,10 +124,12 @@ class Lexer:
         return None
 
     def _number(self, end: int, final: bool) -> Token | None:
-        if self._input[end : end + 1] in (b".", b"e", b"E") or (
+        if bytes(self._input[end : end + 1]) in (b".", b"e", b"E") or (
             self._input[end - 1 : end] == b"0" and self._input[end : end + 1].isdigit()
         ):
-            so_far = _ZERO_SO_FAR.match(self._input, self._position) or _NUMBER_SO_FAR.match(self._input, self._position)
+            so_far = _ZERO_SO_FAR.match(self._input, self._position) or _NUMBER_SO_FAR.match(
+                self._input, self._position
+            )
             assert so_far
             return self._stray(so_far.end(), final)
         return self._open_ended(TokenKind.NUMBER, end, final)

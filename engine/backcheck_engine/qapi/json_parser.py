@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from backcheck_engine.errors import OptionError
 from backcheck_engine.json_value import JsonObject, JsonValue
@@ -41,8 +40,7 @@ class JsonError(OptionError):
     """What is wrong with a JSON text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message of a stream: its value, or what is wrong with it."""
 
     value: JsonValue = None

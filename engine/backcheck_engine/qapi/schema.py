@@ -7,21 +7,22 @@ first used.
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+import os
 from typing import Final
 
 from backcheck_engine.qapi import schema_text
 from backcheck_engine.qapi.types import Alternate, Command, Definition, Enumeration, Event, Feature, Member, Struct
 from backcheck_engine.release import Release
 
-FOLDER: Final = Path(__file__).with_name("schema")
+FOLDER: Final = os.path.join(os.path.dirname(__file__), "schema")
 
 
 @functools.cache
 def _texts() -> dict[str, str]:
     texts: dict[str, str] = {}
-    for path in sorted(FOLDER.glob("*.schema")):
-        texts.update(schema_text.index(path.read_text(encoding="utf-8")))
+    for name in sorted(os.listdir(FOLDER)):
+        with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
+            texts.update(schema_text.index(file.read()))
     return texts
 
 

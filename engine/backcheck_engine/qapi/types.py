@@ -46,7 +46,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Struct:
-    """An object, with the members of `base` before its own; with `tag` it is a union that has branches by that member."""
+    """An object, with the members of `base` before its own.
+
+    With `tag` it is a union: the value of that member chooses the structure whose members follow.
+    """
 
     name: str
     base: str | None = None
