@@ -11,7 +11,7 @@ class Debugger(Protocol):
     """A driver that can stop requests at events."""
 
     def breakpoint(self, event: str, tag: str) -> None:
-        """Suspend the next request that reports the BlkdebugEvent `event`. Raises BlockError (ENOENT): no such event."""
+        """Suspend the next request that reports the BlkdebugEvent `event`. BlockError (ENOENT): no such event."""
         ...
 
     def remove_breakpoint(self, tag: str) -> None:

@@ -7,7 +7,7 @@ everything committed; a conflict undoes the whole change. Changes are synchronou
 import itertools
 import random
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ class Graph:
         """By node-name, in the order in which they came; generated names too."""
         self.backends: dict[str, BlockBackend] = {}
         """The named ones (a -drive's id), in the order in which they came."""
+        self.on_corruption: Callable[[Node, str, int, int, bool], None] | None = None
+        """Told of a corrupt image: node, message, offset and size (-1 when unknown), whether it was given up."""
         self._numbers = itertools.count()
         self._waiters = DrainWaiters()
         self._drained_all = 0
@@ -129,7 +131,8 @@ class Graph:
     ) -> Child:
         """A new edge from `owner` to `node`, with a reference of its own.
 
-        Between nodes the permissions come from the owner's driver. Raises BlockError on a conflict; nothing has changed.
+        Between nodes the permissions come from the owner's driver. Raises BlockError on a conflict, having changed
+        nothing.
         """
         child = Child(
             name, node, owner=owner, role=role, permissions=permissions, shared=shared, stays_at_node=stays_at_node

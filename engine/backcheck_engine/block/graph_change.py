@@ -1,4 +1,4 @@
-"""One change of the graph: made tentatively, its permissions prepared in QEMU's order, then committed or undone whole."""
+"""One change of the graph: made tentatively, permissions prepared in QEMU's order, then committed or undone whole."""
 
 import errno
 from collections.abc import Callable, Iterable

@@ -25,7 +25,8 @@ def _bucket(key: str) -> int:
 
 def in_qemu_order(keys: Iterable[str]) -> list[str]:
     """`keys`, which came in this order, as QEMU goes through them."""
-    return sorted(reversed(list(keys)), key=_bucket)
+    newest_first = list(keys)[::-1]
+    return sorted(newest_first, key=_bucket)
 
 
 def ordered(value: JsonValue) -> JsonValue:

@@ -174,7 +174,7 @@ class Options:
 
     def take_list(self, name: str) -> list["Options"]:
         """The objects `name.0`, `name.1`, …, each as options."""
-        items = []
+        items: list[Options] = []
         while children := self.children(f"{name}.{len(items)}"):
             items.append(children)
         return items

@@ -1,4 +1,4 @@
-"""Block status: whose data a range is, at one node and through a chain of backings shorter or longer than their overlays."""
+"""Block status: whose data a range is, at one node and through a chain of backings of different sizes."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING

@@ -143,9 +143,8 @@ class FileDriver(Driver):
         end = os.fstat(self._fd).st_size
         if may_unmap and offset + length <= end and self._try(self._punch_hole, offset, length):
             return
-        if self._zero_range_works:
-            if self._try(self._zero_range, offset, length):
-                return
+        if self._zero_range_works and self._try(self._zero_range, offset, length):
+            return
         if self._punch_hole_works and self._try(self._punch_hole, offset, length):
             fallocate(self._fd, ALLOCATE, offset, length)
             return

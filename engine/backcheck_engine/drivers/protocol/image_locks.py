@@ -1,4 +1,4 @@
-"""Image locks: open file description locks on the bytes that QEMU uses, so that programs exclude each other as QEMUs do.
+"""Image locks: open file description locks on the bytes that QEMU uses: programs exclude each other as QEMUs do.
 
 Byte 100 + n is held (shared) while permission n is in use, byte 200 + n while permission n is not shared. Who wants a
 permission looks whether anybody holds its byte at 200; who does not share one looks at its byte at 100.
@@ -54,7 +54,7 @@ class ImageLocks:
         self._held: set[int] = set()
 
     def prepare(self, fd: int, used: Permission, shared: Permission, filename: str) -> None:
-        """Take the locks for a change to (used, shared), keeping those for what was. Raises BlockError on a conflict."""
+        """Take the locks for a change to (used, shared), keeping the old ones. Raises BlockError on a conflict."""
         if not (used & ~self._used or self._shared & ~shared):
             return
         try:
