@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from backcheck_engine import quick_start  # noqa: F401 - makes the import of asyncio cheaper, so it comes first
 from backcheck_engine.commandline.errors import CommandLineError, HelpRequested
 from backcheck_engine.commandline.reader import parse
-from backcheck_engine.commandline.settings import Characters, OtherCharacters, SocketCharacters
-from backcheck_engine.errors import EngineError, OptionError
-from backcheck_engine.monitor.endpoint import Endpoint, Nobody, SocketClient, SocketServer, Stdio
+from backcheck_engine.errors import EngineError
 from backcheck_engine.release import current
 
 if TYPE_CHECKING:
     from backcheck_engine.commandline.settings import Settings
-    from backcheck_engine.daemon import Daemon
+    from backcheck_engine.machine.daemon import Daemon
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(warning)
     daemon = None
     if settings.daemonize:
-        from backcheck_engine.daemon import daemonize
+        from backcheck_engine.machine.daemon import daemonize
 
         daemon = daemonize()
     try:
@@ -57,12 +55,14 @@ def _fail(error: EngineError, program: str) -> int:
 
 def _run(settings: Settings, daemon: Daemon | None) -> int:
     """Open what can be opened without a loop, then run the loop. Raises EngineError while starting."""
+    from backcheck_engine.machine.endpoints import open_endpoints
+
     endpoints = open_endpoints(settings)
     if settings.pidfile:
-        from backcheck_engine.daemon import write_pidfile
+        from backcheck_engine.machine.daemon import write_pidfile
 
         write_pidfile(settings.pidfile)
-    from backcheck_engine.machine import run_machine
+    from backcheck_engine.machine.lifetime import run_machine
 
     try:
         run_machine(settings, endpoints, daemon)
@@ -70,35 +70,6 @@ def _run(settings: Settings, daemon: Daemon | None) -> int:
         if settings.pidfile:
             os.unlink(settings.pidfile)
     return 0
-
-
-def open_endpoints(settings: Settings) -> list[Endpoint]:
-    """The endpoints of all monitors, in their order. Raises CommandLineError."""
-    endpoints: list[Endpoint] = []
-    for monitor in settings.monitors:
-        try:
-            endpoints.append(_open_endpoint(monitor.characters, f"{settings.program}: {monitor.location}"))
-        except OptionError as error:
-            raise CommandLineError.at(monitor.location, error) from error
-    for characters in settings.idle_characters:
-        _open_endpoint(characters, settings.program)
-    return endpoints
-
-
-def _open_endpoint(characters: Characters, place: str) -> Endpoint:
-    if characters is OtherCharacters.STDIO:
-        return Stdio()
-    if not isinstance(characters, SocketCharacters):
-        return Nobody()
-    if not characters.server:
-        return SocketClient(characters.address)
-    server = SocketServer(characters.address)
-    if characters.wait:
-        sys.stderr.write(
-            f"{place}: info: QEMU waiting for connection on: disconnected:{characters.address},server=on\n"
-        )
-        server.wait_for_client()
-    return server
 
 
 if __name__ == "__main__":

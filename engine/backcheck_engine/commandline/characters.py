@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from backcheck_engine.address import Address, FdAddress, InetAddress, UnixAddress
 from backcheck_engine.commandline.settings import Characters, OtherCharacters, SocketCharacters
 from backcheck_engine.commandline.syntax import Item, check_identifier, parse_flat
 from backcheck_engine.errors import OptionError
-from backcheck_engine.monitor.address import Address, FdAddress, InetAddress, UnixAddress
 from backcheck_engine.release import QEMU_7_2, current
 
 _SIMPLE: Final = {device.value: device for device in OtherCharacters}

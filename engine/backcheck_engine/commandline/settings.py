@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from backcheck_engine.address import Address
 from backcheck_engine.json_value import JsonObject
-from backcheck_engine.monitor.address import Address
 
 if TYPE_CHECKING:
     from backcheck_engine.commandline.drives import DriveSettings

@@ -13,8 +13,8 @@ import socket
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
+from backcheck_engine.address import Address, FdAddress, InetAddress, UnixAddress
 from backcheck_engine.errors import OptionError
-from backcheck_engine.monitor.address import Address, FdAddress, InetAddress, UnixAddress
 from backcheck_engine.monitor.channel import Channel
 
 Connected: TypeAlias = Callable[[Channel], None]

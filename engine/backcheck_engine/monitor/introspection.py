@@ -8,10 +8,10 @@ from backcheck_engine.json_value import JsonObject, JsonValue
 from backcheck_engine.monitor import registry
 from backcheck_engine.monitor.context import Context, RunState
 from backcheck_engine.monitor.registry import NoArguments, command
-from backcheck_engine.monitor.version import version_info
 from backcheck_engine.qapi.introspection import Introspection
 from backcheck_engine.qapi.schema import schema_of
 from backcheck_engine.release import QEMU_10_0
+from backcheck_engine.version import version_info
 
 if TYPE_CHECKING:
     from backcheck_engine.qapi.types import Command

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.json_value import JsonObject
 from backcheck_engine.monitor.dispatcher import Dispatcher, Request
-from backcheck_engine.monitor.version import version_info
 from backcheck_engine.qapi.json_parser import MessageParser
+from backcheck_engine.version import version_info
 
 if TYPE_CHECKING:
     from backcheck_engine.monitor.channel import Channel

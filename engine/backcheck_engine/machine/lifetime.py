@@ -18,8 +18,8 @@ from backcheck_engine.release import QEMU_7_2, QEMU_10_0
 
 if TYPE_CHECKING:
     from backcheck_engine.commandline.settings import Settings
-    from backcheck_engine.daemon import Daemon
     from backcheck_engine.json_value import JsonObject
+    from backcheck_engine.machine.daemon import Daemon
     from backcheck_engine.monitor.endpoint import Endpoint
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -55,7 +55,7 @@ class Machine:
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._request_shutdown, ShutdownCause.HOST_SIGNAL)
         if self._settings.blockdevs or self._settings.drives or self._settings.devices:
-            from backcheck_engine.monitor.start_devices import add_block_devices
+            from backcheck_engine.machine.start_devices import add_block_devices
 
             await add_block_devices(self.context, self._settings)
         self.context.run_state = RunState.PRELAUNCH if self._settings.paused else RunState.RUNNING
@@ -141,7 +141,7 @@ def run_machine(settings: Settings, endpoints: list[Endpoint], daemon: Daemon | 
 
 
 def _end_with(bug: Mapping[str, object], program: str) -> NoReturn:
-    from backcheck_engine.crash import end_with_bug
+    from backcheck_engine.machine.crash import end_with_bug
 
     error = bug.get("exception")
     end_with_bug(error if isinstance(error, Exception) else RuntimeError(bug.get("message")), program)
