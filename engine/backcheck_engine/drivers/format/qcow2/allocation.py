@@ -108,13 +108,18 @@ class Refcounts:
 
     # Taking clusters.
 
-    async def allocate(self, length: int, *, at_least: int = 0) -> int:
-        """Take a contiguous range of clusters for `length` bytes, not before host offset `at_least`; its offset."""
+    async def allocate(self, length: int, *, beyond_file: bool = False) -> int:
+        """Take a contiguous range of clusters for `length` bytes and return its host offset.
+
+        With `beyond_file` the range lies behind everything that the file holds, so that nothing old shows there.
+        """
         await self._image.event("cluster_alloc")
         bits = self._geometry.cluster_bits
         count = self._geometry.clusters(length)
         while True:
-            start = max(self._free_index, self._geometry.clusters(at_least))
+            start = self._free_index
+            if beyond_file:
+                start = max(start, self._geometry.clusters(self._image.file.size))
             first = await self._find_free(count, start)
             if (first + count) << bits > MAX_CLUSTER_OFFSET:
                 raise BlockError.from_errno(errno.EFBIG)

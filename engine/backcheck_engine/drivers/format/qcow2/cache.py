@@ -177,5 +177,3 @@ class MetadataCache(Generic[T]):
         for offset in list(self._slots)[: len(self._slots) // 2]:
             if offset not in self._dirty:
                 del self._slots[offset]
-
-

@@ -194,5 +194,3 @@ class Qcow2Driver(Driver):
         await self.image.flush_caches()
         if Incompatible.DIRTY in self.image.header.incompatible:
             await self.image.set_incompatible(Incompatible.DIRTY, False)
-
-

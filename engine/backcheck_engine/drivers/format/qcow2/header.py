@@ -272,9 +272,7 @@ def iter_extensions(header: Header, area: bytes) -> Iterator[Extension]:
         at += (length + 7) & ~7
 
 
-def validate_table(
-    offset: int, entries: int, entry_length: int, max_size: int, name: str, geometry: Geometry
-) -> None:
+def validate_table(offset: int, entries: int, entry_length: int, max_size: int, name: str, geometry: Geometry) -> None:
     """Refuse a table that is too large, not aligned to a cluster, or beyond the largest file offset."""
     if entries > max_size // entry_length:
         raise BlockError(f"{name} too large", errno.EFBIG)

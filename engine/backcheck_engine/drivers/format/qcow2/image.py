@@ -14,8 +14,8 @@ from backcheck_engine.drivers.format.qcow2.allocation import Refcounts
 from backcheck_engine.drivers.format.qcow2.cache import MetadataCache
 from backcheck_engine.drivers.format.qcow2.header import Autoclear, Header, Incompatible, pack_header
 from backcheck_engine.drivers.format.qcow2.l1 import L1Table
-from backcheck_engine.drivers.format.qcow2.overlap import SECTION_NAMES, MetadataMap, Section
 from backcheck_engine.drivers.format.qcow2.options import RuntimeOptions
+from backcheck_engine.drivers.format.qcow2.overlap import SECTION_NAMES, MetadataMap, Section
 from backcheck_engine.drivers.format.qcow2.tables import pack_words, unpack_words
 from backcheck_engine.errors import BlockError
 

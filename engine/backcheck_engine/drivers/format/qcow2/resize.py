@@ -92,34 +92,31 @@ class Resizer:
         image, geometry = self._image, self._image.geometry
         image.size = size
         at = old & ~geometry.cluster_mask
-        end = 0
+        for start in range(at, size, geometry.l2_coverage):
+            await image.l1.writable_l2_table(start >> geometry.l2_coverage_bits)
+        if size > at:
+            await image.l1.writable_l2_table((size - 1) >> geometry.l2_coverage_bits)
         while at < size:
-            allocation = await self._place(at, size)
-            end = max(end, allocation.host + allocation.clusters * geometry.cluster_size)
-            await self._writer.link_preallocated(allocation)
-            at = allocation.data_end
-        if not end or image.has_data_file:
-            return
-        # The last cluster ends in the file, so that reading it finds zeroes rather than the end of the file.
-        mode = "off" if preallocation == "metadata" else preallocation
-        if end > image.file.size or mode != "off":
-            await image.file.truncate(max(end, image.file.size), exact=False, preallocation=mode)
+            at = await self._preallocate_piece(at, size, preallocation)
 
-    async def _place(self, at: int, size: int) -> Allocation:
-        """An allocation for the clusters from `at` on, within one L2 table."""
+    async def _preallocate_piece(self, at: int, size: int, preallocation: str) -> int:
+        """Give the clusters from `at` on, within one L2 table, their place; where they end."""
         image, geometry = self._image, self._image.geometry
-        limit = min(size, (at // geometry.l2_coverage + 1) * geometry.l2_coverage)
-        clusters = geometry.clusters(limit - at)
-        await image.l1.writable_l2_table(at >> geometry.l2_coverage_bits)
+        end = min(size, (at // geometry.l2_coverage + 1) * geometry.l2_coverage)
+        clusters = geometry.clusters(end - at)
         await image.mark_dirty()
         host = at
         if not image.has_data_file:
-            # Beyond the file's end there is nothing that could show through.
-            length = clusters * geometry.cluster_size
-            host = await image.refcounts.allocate(length, at_least=image.file.size)
-        return Allocation(
-            offset=at, clusters=clusters, host=host, keep_old=False, data_start=at, data_end=min(limit, size)
+            host = await image.refcounts.allocate(clusters * geometry.cluster_size, beyond_file=True)
+            # The place is in the file before an entry refers to it, and reads as zeroes.
+            host_end = host + -(-(end - at) // geometry.subcluster_size) * geometry.subcluster_size
+            mode = "off" if preallocation == "metadata" else preallocation
+            await image.file.truncate(host_end, exact=False, preallocation=mode)
+        allocation = Allocation(
+            offset=at, clusters=clusters, host=host, keep_old=False, data_start=at, data_end=end
         )
+        await self._writer.link_preallocated(allocation)
+        return end
 
     # Shrinking.
 
@@ -170,5 +167,3 @@ class Resizer:
 
 def _program() -> str:
     return sys.argv[0].rsplit("/", 1)[-1]
-
-

@@ -78,9 +78,7 @@ class Writer:
         if image.has_data_file:
             raise BlockError.from_errno(errno.ENOTSUP)
         view = memoryview(data)
-        if offset & geometry.cluster_mask or (
-            len(view) & geometry.cluster_mask and offset + len(view) != image.size
-        ):
+        if offset & geometry.cluster_mask or (len(view) & geometry.cluster_mask and offset + len(view) != image.size):
             raise BlockError.from_errno(errno.EINVAL)
         for at in range(0, len(view), geometry.cluster_size):
             await self._write_compressed_cluster(offset + at, view[at : at + geometry.cluster_size])

@@ -1,0 +1,83 @@
+"""Which formats and protocols can make images, with their options; and the words for those that cannot."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from backcheck_engine import release
+from backcheck_engine.block.driver_table import driver_class, is_device
+from backcheck_engine.block.filenames import protocol_of
+from backcheck_engine.drivers.creation import file as file_creation
+from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, merge_tables
+from backcheck_engine.drivers.format.qcow2 import create as qcow2_creation
+from backcheck_engine.errors import BlockError, OptionError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.graph import Graph
+
+Creator = Callable[["Graph", str, CreateOptions], Awaitable[None]]
+
+
+async def _create_raw(graph: Graph, filename: str, options: CreateOptions) -> None:
+    await file_creation.create_from_options(filename, options)
+
+
+_FORMATS: dict[str, tuple[Sequence[CreateOption], Creator]] = {
+    "qcow2": (qcow2_creation.OPTIONS, qcow2_creation.create_from_options),
+    "raw": ((SIZE,), _create_raw),
+    "file": (file_creation.OPTIONS, _create_raw),
+}
+
+_CREATABLE_IN_QEMU = frozenset(
+    ["qcow", "qed", "vdi", "vhdx", "vmdk", "vpc", "parallels", "luks", "nfs", "ssh", "rbd", "gluster", "iscsi", "host_device"]
+)
+"""What QEMU can create images of and the engine cannot."""
+
+_KNOWN_TO_QEMU = _CREATABLE_IN_QEMU | frozenset(
+    ["bochs", "blklogwrites", "blkreplay", "blkverify", "cloop", "compress", "copy-on-read", "dmg", "ftp", "ftps", "host_cdrom", "http", "https", "nbd", "null-aio", "null-co", "nvme", "preallocate", "quorum", "replication", "snapshot-access", "throttle", "vvfat", "blkdebug"]
+)
+"""Names of drivers that a QEMU has."""
+
+_PROTOCOLS_OF_QEMU = frozenset(
+    ["blkdebug", "blkreplay", "blkverify", "fat", "ftp", "ftps", "host_cdrom", "http", "https", "iscsi", "nbd", "nfs", "null-aio", "null-co", "nvme", "rbd", "sheepdog", "ssh"]
+)
+
+
+def _not_yet(name: str) -> OptionError:
+    return OptionError(f"backcheck-engine does not implement the format '{name}' yet")
+
+
+def format_creator(name: str) -> tuple[Sequence[CreateOption], Creator]:
+    """The options and the function of a format. Raises in QEMU's words for one that cannot be created."""
+    if name in _FORMATS:
+        return _FORMATS[name]
+    if name in _CREATABLE_IN_QEMU:
+        raise _not_yet(name)
+    if driver_class(name) is None and name not in _KNOWN_TO_QEMU:
+        raise BlockError(f"Unknown file format '{name}'", errno.EINVAL)
+    raise BlockError(f"Format driver '{name}' does not support image creation", errno.EINVAL)
+
+
+def check_protocol(filename: str) -> None:
+    """Refuse a filename whose protocol does not exist or cannot create files."""
+    if is_device(filename):
+        return
+    name = protocol_of(filename)
+    if name is None or name in ("file", "host_device"):
+        return
+    if name not in _PROTOCOLS_OF_QEMU and driver_class(name) is None:
+        raise BlockError(f"Unknown protocol '{name}'", errno.EINVAL)
+    raise BlockError(f"Protocol driver '{name}' does not support image creation", errno.EINVAL)
+
+
+def create_options(format_name: str, filename: str | None = None) -> tuple[CreateOption, ...]:
+    """The options for creating an image: the format's, and with a filename also its protocol's."""
+    table, _ = format_creator(format_name)
+    if release.current() < release.QEMU_11_1:
+        table = [option for option in table if option.name != "keep_data_file"]
+    if filename is None:
+        return tuple(table)
+    check_protocol(filename)
+    return merge_tables(table, file_creation.OPTIONS)
