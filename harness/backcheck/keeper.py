@@ -203,6 +203,7 @@ def arrange_descriptors(descriptors: list[int], numbers: list[int]) -> None:
 
 def run_bundled(module: str, argv: list[str]) -> int:
     """Runs the `main()` of a module as the console script of that program would, and returns its exit status."""
+    result: object = None
     sys.argv[:] = argv
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - the program's own, open to its end
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -211,6 +212,11 @@ def run_bundled(module: str, argv: list[str]) -> int:
         result = importlib.import_module(module).main()
     except SystemExit as end:
         result = end.code
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        sys.stdout.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
         traceback.print_exc()
         result = 1

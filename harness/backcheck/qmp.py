@@ -4,13 +4,14 @@ Every message of both directions passes one hook each way and is recorded there,
 true one: a command when it is written to the socket, a reply or an event when it is read from it.
 """
 
+import asyncio
 import logging
 import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 
-from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate
+from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate, StateError
 from qemu.qmp.message import Message
 
 from backcheck.errors import CaseTimeout, ImplementationError
@@ -20,6 +21,7 @@ from backcheck.recorder import WAIT_S, Recorder
 from backcheck.transcript import Direction
 
 CLOSE_TIMEOUT_S = 10.0
+CLOSED = "closed its monitor"
 
 # A program that ends while it is spoken to is reported by this module; without a handler, logging would print it too.
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
@@ -70,10 +72,14 @@ class Monitor:
         self._recorder = recorder
         self._client = RecordingClient(name, recorder, before_inbound)
         self._loop = loop_thread()
+        self._closing = asyncio.Event()
+        self._watcher: asyncio.Task[None] | None = None
         self.greeting: JsonObject = {}
 
-    def connect(self, connection: socket.socket, on_end: Callable[[], None]) -> None:
-        """Takes the greeting and negotiates. `on_end` runs in the loop when the program has closed its end.
+    def connect(self, connection: socket.socket, on_end: Callable[[str], None]) -> None:
+        """Takes the greeting and negotiates.
+
+        `on_end` runs in the loop when the session has ended, with what the program did: `closed its monitor`.
 
         Raises CaseTimeout, or ImplementationError when the program ends or says something that is not QMP.
         """
@@ -84,16 +90,28 @@ class Monitor:
         except QMPError as error:
             raise ImplementationError(f"no QMP session: {error}", self._recorder.last()) from error
 
-    async def _connect(self, connection: socket.socket, on_end: Callable[[], None]) -> None:
+    async def _connect(self, connection: socket.socket, on_end: Callable[[str], None]) -> None:
         await self._client.connect(connection)
         if self._client.greeting is not None:
             self.greeting = {key: _json(value) for key, value in self._client.greeting._asdict().items()}
-        self._watcher = self._loop.loop.create_task(self._watch(on_end))
+        self._watcher = asyncio.create_task(self._watch(on_end))
 
-    async def _watch(self, on_end: Callable[[], None]) -> None:
-        while self._client.runstate is Runstate.RUNNING:
-            await self._client.runstate_changed()
-        on_end()
+    async def _watch(self, on_end: Callable[[str], None]) -> None:
+        """Waits for the end of the session, whichever side ends it."""
+        closing = asyncio.create_task(self._closing.wait())
+        while self._client.runstate is Runstate.RUNNING and not closing.done():
+            changed = asyncio.create_task(self._client.runstate_changed())
+            await asyncio.wait({changed, closing}, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+        closing.cancel()
+        try:
+            await self._client.disconnect()
+        except (OSError, EOFError):
+            on_end(CLOSED)
+        except QMPError as error:
+            on_end(f"said on its monitor what is not QMP: {error}")
+        else:
+            on_end(CLOSED)
 
     def execute(self, name: str, arguments: JsonObject, *, oob: bool = False) -> Exchange:
         """Sends a command and waits for its reply, an error included.
@@ -111,9 +129,10 @@ class Monitor:
             raise self._recorder.timeout(WAIT_S, f"the reply to {name}") from error
         except ExecuteError as error:
             return self._exchange(name, arguments, None, error)
-        except (ExecInterruptedError, QMPError) as error:
-            if self._recorder.problem is not None:
-                raise self._recorder.problem() from error
+        except (ExecInterruptedError, StateError):
+            # The session is over; why, the watcher says in a moment, and this raises it.
+            return self._recorder.wait(lambda: None, waiting_for="the monitor's end", seconds=CLOSE_TIMEOUT_S)
+        except QMPError as error:
             raise ImplementationError(f"{name}: {error}", self._recorder.last()) from error
         return self._exchange(name, arguments, _json(value), None)
 
@@ -136,10 +155,9 @@ class Monitor:
             raise CaseTimeout(CLOSE_TIMEOUT_S, "the monitor's connection to close") from error
 
     async def _close(self) -> None:
-        try:
-            await self._client.disconnect()
-        except (OSError, EOFError, QMPError):
-            return
+        self._closing.set()
+        if self._watcher is not None:
+            await self._watcher
 
 
 def _json(value: object) -> JsonValue:

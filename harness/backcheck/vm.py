@@ -17,7 +17,7 @@ from backcheck.events import render_raw
 from backcheck.implementation import NO_MACHINE, Implementation
 from backcheck.json_types import JsonObject
 from backcheck.processes import Process
-from backcheck.qmp import Exchange, Monitor
+from backcheck.qmp import CLOSED, Exchange, Monitor
 from backcheck.recorder import Recorder
 from backcheck.transcript import Direction
 
@@ -25,6 +25,8 @@ MONITOR_DESCRIPTOR = 3
 MONITOR_ARGUMENTS = ("-chardev", f"socket,id=mon,fd={MONITOR_DESCRIPTOR}", "-mon", "chardev=mon,mode=control")
 MONITOR_NAME = "qmp"
 END_TIMEOUT_S = 20.0
+CRASH_TIMEOUT_S = 5.0
+"""How long a program that closed its monitor may take to end, a core dump included."""
 STDERR_LINES = 20
 PIPE_SIZE = 1 << 16
 
@@ -68,7 +70,7 @@ class Machine:
         try:
             self.monitor.connect(ours, self._monitor_ended)
         except ImplementationError as error:
-            raise self.end_error("before it greeted") from error
+            raise self.end_error("closed its monitor", "before it greeted") from error
 
     def execute(self, name: str, arguments: JsonObject, *, oob: bool = False) -> Exchange:
         """Sends a command and returns its reply. Raises CaseTimeout or ImplementationError."""
@@ -88,13 +90,14 @@ class Machine:
         if self.process.exit_status != status:
             raise self.end_error()
 
-    def end_error(self, when: str = "") -> ImplementationError:
-        """The error for a program that ended, with its last messages and stderr."""
+    def end_error(self, did: str = CLOSED, when: str = "") -> ImplementationError:
+        """The error for a program whose monitor ended: how the program ended or, if it has not, what it did."""
         assert self.process is not None
-        self.process.wait(END_TIMEOUT_S)
-        return ImplementationError(
-            f"{self.process.describe_end()} {when}".rstrip(), [*self.recorder.last(), *self.stderr()]
-        )
+        if self.process.wait(CRASH_TIMEOUT_S if did == CLOSED else 0.0) is None:
+            text = f"{self.process.name} {did} and still runs"
+        else:
+            text = self.process.describe_end()
+        return ImplementationError(f"{text} {when}".rstrip(), [*self.recorder.last(), *self.stderr()])
 
     def stderr(self) -> list[str]:
         """The last lines the program printed on stderr."""
@@ -121,10 +124,10 @@ class Machine:
         lines = [f"{message.time_s - first:9.4f} {render_raw(message)}\n" for message in self.recorder.raw]
         (self.folder / "conversation.log").write_text("".join(lines))
 
-    def _monitor_ended(self) -> None:
-        """In the loop: the program closed its monitor."""
+    def _monitor_ended(self, did: str) -> None:
+        """In the loop: the monitor's session has ended."""
         self._read_stdout()
-        self.recorder.set_problem(self.end_error)
+        self.recorder.set_problem(lambda: self.end_error(did))
 
     def _read_stdout(self) -> None:
         """In the loop: records the lines printed so far, each before any message that is read later."""
