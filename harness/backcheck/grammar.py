@@ -56,7 +56,9 @@ _OUTPUT_LINE = re.compile(rf"(?P<stream>stdout|stderr) (?P<text>{_QUOTED})")
 _GUEST_LINE = re.compile(
     rf"guest (?P<device>{_QUOTED}|{_PLAIN_NAME}): (?P<text>{_QUOTED}|[^\"].*) -> (?P<result>{_QUOTED}|[^\"].*?)"
 )
-_JOB_LINE = re.compile(rf"(?P<job>{_QUOTED}|{_PLAIN_NAME}): (?:(?P<statuses>{_STATUSES})|(?P<event>[A-Z][A-Z0-9_]*.*))")
+_JOB_LINE = re.compile(
+    rf"(?P<job>{_QUOTED}|{_PLAIN_NAME}): (?:(?P<statuses>{_STATUSES})|(?P<event>[A-Z][A-Z0-9_]*(?: .*)?))"
+)
 _STATE_LINE = re.compile(rf"(?P<subject>{_QUOTED}|{_PLAIN_SUBJECT}): (?P<values>.*)")
 _NAME_AND_REST = re.compile(rf"(?P<name>{_QUOTED}|\S+)(?: \((?P<id_key>[a-z-]+)\))?(?: (?P<rest>.*))?")
 _ERROR = re.compile(rf"(?P<error_class>[A-Za-z][A-Za-z0-9]*) (?P<description>{_QUOTED})")

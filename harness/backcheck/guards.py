@@ -91,7 +91,7 @@ def covering_guards(
 ) -> list[Guard]:
     """The fewest, simplest guards that together hold exactly in `wanted`, seen among all that were `tested`.
 
-    preferred: taken when one of them says it, since a person may know the release in which a behaviour changed.
+    No two of them hold in the same place, for a line must not be expected twice. preferred: taken when one of them says it, since a person may know the release in which a behaviour changed.
     Raises GoldenError when `wanted` tells two implementations of one release and format apart: no guard can say that.
     """
     wanted_set, tested_set = frozenset(wanted), frozenset(tested)
@@ -103,10 +103,10 @@ def covering_guards(
     candidates = _candidates(tested_set)
     remaining, chosen = set(wanted_set), list[Guard]()
     while remaining:
-        usable = [(guard, where) for guard, where in candidates if where <= wanted_set and where & remaining]
+        usable = [(guard, where) for guard, where in candidates if where and where <= remaining]
         if not usable:
             raise GoldenError(f"no guard can say: {', '.join(sorted(map(str, remaining)))}")
-        best, where = max(usable, key=lambda item: len(item[1] & remaining))
+        best, where = max(usable, key=lambda item: len(item[1]))
         chosen.append(best)
         remaining -= where
     return chosen

@@ -34,11 +34,13 @@ def asserting(draw: st.DrawFn) -> tuple[dict[str, object], tuple[str, ...]]:
 ENTRIES: st.SearchStrategy[Entry] = st.one_of(
     st.builds(Command, monitor=NAMES, name=NAMES, arguments=OBJECTS, at=st.just(0)),
     st.builds(Reply, monitor=NAMES, value=VALUES, at=st.just(0)),
+    st.builds(lambda pair, monitor: Reply(monitor=monitor, value=pair[0], asserted=pair[1], at=0), asserting(), NAMES),
     st.builds(
-        lambda pair, monitor: Reply(monitor=monitor, value=pair[0], asserted=pair[1], at=0), asserting(), NAMES
-    ),
-    st.builds(
-        Reply, monitor=NAMES, error_class=st.sampled_from(["GenericError", "CommandNotFound"]), description=TEXT, at=st.just(0)
+        Reply,
+        monitor=NAMES,
+        error_class=st.sampled_from(["GenericError", "CommandNotFound"]),
+        description=TEXT,
+        at=st.just(0),
     ),
     st.builds(JobStatus, job=NAMES, status=STATUSES, at=st.just(0)),
     st.builds(
@@ -147,7 +149,14 @@ def test_states_that_follow_each_other_share_a_line() -> None:
 def test_lanes_stand_in_an_order_of_their_own() -> None:
     texts = ["state x: a=1", "guest d: read -> ok", "event STOP", "job0: created", 'stdout "x"', "-> stop", "<- {}"]
     lines = lines_of(parse_line(text).entries[0] for text in texts)
-    assert [line.text for line in lines] == ["-> stop", "<- {}", 'stdout "x"', "job0: created", "event STOP", *texts[1::-1]]
+    assert [line.text for line in lines] == [
+        "-> stop",
+        "<- {}",
+        'stdout "x"',
+        "job0: created",
+        "event STOP",
+        *texts[1::-1],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ def render_matrix(
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>Backcheck: cases and implementations</h1>\n"
         f"<p>{len(rows)} cases, {len(implementations)} implementations; {when}. A cell tells how the case ended last; "
         "hover over it for the reason.</p>\n<table>\n<thead>\n"
-        f'<tr><th rowspan="2">case</th><th rowspan="2">promise</th>{heads}</tr>\n<tr>{formats}</tr>\n</thead>\n<tbody>\n'
+        f'<tr><th rowspan="2">case</th><th rowspan="2">promise</th>{heads}</tr>\n'
+        f"<tr>{formats}</tr>\n</thead>\n<tbody>\n"
         + "\n".join([*rows, _totals(columns, history)])
         + "\n</tbody>\n</table>\n</body>\n</html>\n"
     )
