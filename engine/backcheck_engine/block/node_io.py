@@ -69,13 +69,13 @@ class NodeIO:
     async def pread(self, offset: int, length: int) -> Buffer:
         """`length` bytes; beyond the end of the image they are zeroes."""
         check_request(offset, length)
+        if not length:
+            return b""
         alignment = self.limits.request_alignment
         request = self._begin(RequestKind.READ, offset, length)
         try:
             if alignment == 1 or is_aligned(offset, length, alignment):
                 return await self._read_aligned(request, offset, length)
-            if not length:
-                return b""
             padding = Padding(offset, length, alignment)
             data = await self._read_aligned(request, padding.start, padding.end - padding.start)
             return memoryview(data)[padding.head : padding.head + length]
@@ -108,12 +108,14 @@ class NodeIO:
         """Write `data`, past the end too, where the driver can grow."""
         length = len(data)
         check_request(offset, length)
+        self._check_writable()
+        if not length:
+            return
         request = self._begin(RequestKind.WRITE, offset, length)
         try:
-            self._check_writable()
             if self.limits.request_alignment == 1 or is_aligned(offset, length, self.limits.request_alignment):
                 await self._write_aligned(request, offset, data, flags)
-            elif length:
+            else:
                 await self._write_padded(request, offset, data, flags)
         finally:
             self._end(request)
@@ -233,6 +235,9 @@ class NodeIO:
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = _NONE) -> None:
         """Make a range read as zeroes; with MAY_UNMAP it may be deallocated where `discard` of the node allows."""
         check_range(offset, length)
+        self._check_writable()
+        if not length:
+            return
         if self.discard_mode != "unmap":
             flags &= ~RequestFlag.MAY_UNMAP
         alignment = self.limits.request_alignment
@@ -241,10 +246,9 @@ class NodeIO:
             raise BlockError.from_errno(errno.ENOTSUP)
         request = self._begin(RequestKind.WRITE, offset, length)
         try:
-            self._check_writable()
             if aligned:
                 await self._zero_aligned(request, offset, length, flags)
-            elif length:
+            else:
                 await self._write_padded(request, offset, None, flags, length)
         finally:
             self._end(request)
@@ -289,7 +293,7 @@ class NodeIO:
         """Say that a range is no longer needed; does nothing unless the node was opened with discard=unmap."""
         check_range(offset, length)
         self._check_writable()
-        if self.discard_mode != "unmap" or not self.driver.supports_discard:
+        if not length or self.discard_mode != "unmap" or not self.driver.supports_discard:
             return
         request = self._begin(RequestKind.DISCARD, offset, length)
         try:
