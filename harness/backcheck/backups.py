@@ -34,6 +34,7 @@ class DriveBackupOptions(BackupOptions, total=False):
     mode: NewImageMode
 
 
+BACKUP_COMMANDS = ("drive-backup", "blockdev-backup")
 SCHEMA_ORDER = (
     "job-id",
     "device",

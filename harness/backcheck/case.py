@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack
 
-from backcheck.backups import BackupOptions, DriveBackupOptions, SyncMode, backup_arguments
+from backcheck.backups import BACKUP_COMMANDS, BackupOptions, DriveBackupOptions, SyncMode, backup_arguments
 from backcheck.contents import Content
 from backcheck.disks import Drive, Node, image_node
 from backcheck.errors import UsageError
@@ -18,14 +18,17 @@ from backcheck.faults import FaultSpec
 from backcheck.images import Image
 from backcheck.jobs import FINAL_EVENTS, Job, Moment
 from backcheck.json_types import JsonObject, JsonValue
+from backcheck.processes import Finished
 from backcheck.qmp import Exchange
 from backcheck.recorder import WAIT_S
+from backcheck.schema import CommandSchema, Schema
 from backcheck.session import Session
 from backcheck.transcript import END_STEP, Direction, Output, State
 
 NEXT_JOB_ID = "(next)"
 """As job id: `job0`, `job1` and so on."""
 
+SECTOR_SIZE = 512
 DEFAULT_TARGET = "target.img"
 _MON_WARNING = "'-mon' is deprecated"
 
@@ -71,9 +74,11 @@ class Case:
             if backing is None:
                 raise UsageError(f"image {name}: give its size")
             size = backing.size
-        content = Content(size=size) if backing is None else backing.content.resized(size)
+        # What the guest sees is whole sectors.
+        seen = -(-size // SECTOR_SIZE) * SECTOR_SIZE
+        content = Content(size=seen) if backing is None else backing.content.resized(seen)
         image = self.existing_image(name, format=format, content=content)
-        image.create(backing=backing, options=options)
+        image.create(size, backing=backing, options=options)
         return image
 
     def existing_image(self, name: str, *, format: str | None = None, content: Content | None = None) -> Image:
@@ -224,6 +229,7 @@ class Case:
         The golden has both anyway; give them for what the case promises and where all releases agree.
         """
         exchange = self.exchange(command, arguments, **more)
+        self._claim_of_refused(exchange)
         wrong = (
             exchange.error_class is None
             or error not in (None, exchange.description)
@@ -253,6 +259,10 @@ class Case:
             command, {**(arguments or {}), **{wire_name(key): value for key, value in more.items()}}
         )
 
+    def command_schema(self, command: str) -> CommandSchema | None:
+        """What query-qmp-schema tells about a command, unrecorded; None when there is none of that name."""
+        return Schema(self.ask("query-qmp-schema")).command(command)
+
     def node_info(self, node_name: str) -> JsonObject:
         """The node's element of query-named-block-nodes, unrecorded."""
         return self._pick("query-named-block-nodes", {"flat": True}, "node-name", node_name)
@@ -260,6 +270,16 @@ class Case:
     def drive_info(self, drive: Drive | str) -> JsonObject:
         """The drive's element of query-block, unrecorded."""
         return self._pick("query-block", {}, "device", drive.id if isinstance(drive, Drive) else drive)
+
+    # Tools
+
+    def img(self, *arguments: str) -> Finished:
+        """Runs the image tool, whatever its exit status, also on images the machine has open; unrecorded."""
+        return self._session.implementation.img(*arguments, cwd=self._session.folder)
+
+    def io(self, *arguments: str) -> Finished:
+        """Runs the I/O tool, whatever its exit status, also on images the machine has open; unrecorded."""
+        return self._session.implementation.io(*arguments, cwd=self._session.folder)
 
     def wait_event(self, name: str, *, seconds: float = WAIT_S) -> Moment:
         """Waits for the first event of that name that is no job's, as STOP; the golden has those up to it here."""
@@ -339,6 +359,12 @@ class Case:
         self._session.shut_down()
 
     # How it is done
+
+    def _claim_of_refused(self, exchange: Exchange) -> None:
+        """A start that is refused late has told `created` and `null` of its job before: they belong to this step."""
+        job_id = exchange.arguments.get("job-id", exchange.arguments.get("device"))
+        if exchange.error_class is not None and exchange.name in BACKUP_COMMANDS:
+            self._session.recorder.claim(str(job_id), exchange.reply_at)
 
     def _backup(
         self,

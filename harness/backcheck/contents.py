@@ -5,6 +5,7 @@ A Content is immutable: keep one, write on, and the kept one is the point in tim
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from backcheck.sizes import MiB
 
@@ -52,6 +53,18 @@ class Content:
         """Offset and bytes of the whole, piece by piece."""
         for offset in range(0, self.size, PIECE_SIZE):
             yield offset, self.read(offset, min(PIECE_SIZE, self.size - offset))
+
+
+class HasContent(Protocol):
+    """A drive, node or image, whose content is known by the writes that the case made."""
+
+    @property
+    def content(self) -> Content: ...
+
+
+def content_of(what: Content | HasContent) -> Content:
+    """The content itself, or that of a drive, node or image."""
+    return what if isinstance(what, Content) else what.content
 
 
 def first_difference(left: bytes, right: bytes) -> int | None:

@@ -7,7 +7,7 @@ with its result. A drive can hold a request with a breakpoint (blkdebug) until t
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backcheck.contents import Content
+from backcheck.contents import Content, HasContent
 from backcheck.errors import UsageError
 from backcheck.faults import FaultSpec, as_rules
 from backcheck.images import Image
@@ -44,9 +44,9 @@ class Node:
         """What it should hold by the case's writes; immutable, so keep it to remember a point in time."""
         return self.image.content
 
-    def expect_identical(self, expected: "Content | Image | Node") -> None:
+    def expect_identical(self, expected: Content | HasContent) -> None:
         """See Image.expect_identical; the machine must have been shut down."""
-        self.image.expect_identical(expected.content if isinstance(expected, Node) else expected)
+        self.image.expect_identical(expected)
 
 
 class Drive(Node):
@@ -64,13 +64,13 @@ class Drive(Node):
     def write(self, pattern: int, *, offset: int, length: int, expect: str = OK) -> None:
         """The guest writes; `expect` is `ok` or the text of the error that it must get."""
         if self._request(f"write -P {pattern}", f"write {pattern:#04x}", "write", offset, length, expect):
-            self.image.content = self.image.content.written(pattern, offset, length)
+            self.image.note_write(pattern, offset, length)
 
     def write_zeroes(self, *, offset: int, length: int, unmap: bool = False, expect: str = OK) -> None:
         """The guest makes a range zero without sending data, with `unmap` also giving it up."""
         flag, word = (" -u", " unmap") if unmap else ("", "")
         if self._request(f"write -z{flag}", f"write-zeroes{word}", "write", offset, length, expect):
-            self.image.content = self.image.content.written(0, offset, length)
+            self.image.note_write(0, offset, length)
 
     def discard(self, *, offset: int, length: int, expect: str = OK) -> None:
         """The guest discards; the model does not change, since what a discarded range reads as is not promised."""
@@ -173,8 +173,7 @@ class PendingRequest:
         if result != expect:
             self._session.fail(f"guest {self._drive.id}: {self.text}", expected=expect, got=result)
         if result == OK and self._pattern is not None:
-            image = self._drive.image
-            image.content = image.content.written(self._pattern, self._request.offset, self._request.length)
+            self._drive.image.note_write(self._pattern, self._request.offset, self._request.length)
 
     def expect_waiting(self) -> None:
         """Expects that it has not ended: asks the machine something, then looks."""

@@ -6,10 +6,10 @@ An image can only be filled or judged while no machine uses it: before the first
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backcheck.contents import Content, first_difference
+from backcheck.contents import Content, HasContent, content_of, first_difference
 from backcheck.errors import UsageError
 from backcheck.image_reader import read_image
 from backcheck.json_types import JsonObject
@@ -23,13 +23,17 @@ COMPARE_DIFFERENT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """A run of guest bytes as `img map` tells it; `depth` 0 is the image itself, 1 its backing file."""
+    """A run of guest bytes as `img map` tells it; `depth` 0 is the image itself, 1 its backing file.
+
+    present: whether some image of the chain has it, None before QEMU 6.1; it is not compared.
+    """
 
     start: int
     length: int
     depth: int
     zero: bool
     data: bool
+    present: bool | None = field(default=None, compare=False)
 
 
 class Image:
@@ -38,9 +42,17 @@ class Image:
     def __init__(self, session: Session, name: str, format_name: str, content: Content) -> None:
         self.name = name
         self.format = format_name
-        self.content = content
-        """What it should hold, by the writes that the case made. Keep it: it is the point in time."""
+        self._content = content
         self._session = session
+
+    @property
+    def content(self) -> Content:
+        """What it should hold, by the writes that the case made. Keep it: it is the point in time."""
+        return self._content
+
+    def note_write(self, pattern: int, offset: int, length: int) -> None:
+        """The model of a write that somebody made."""
+        self._content = self._content.written(pattern, offset, length)
 
     @property
     def size(self) -> int:
@@ -51,36 +63,37 @@ class Image:
     def path(self) -> Path:
         return self._session.folder / self.name
 
-    def create(self, *, backing: "Image | None" = None, options: Mapping[str, str] | None = None) -> None:
-        """Creates the file with the image tool. options: as after `-o`, `{"cluster_size": "2M"}`."""
+    def create(self, size: int, *, backing: "Image | None" = None, options: Mapping[str, str] | None = None) -> None:
+        """Creates the file with the image tool. size: virtual; options: as after `-o`, `{"cluster_size": "2M"}`."""
         arguments = ["create", "-q", "-f", self.format]
         if options:
             arguments += ["-o", ",".join(f"{key}={value}" for key, value in options.items())]
         if backing is not None:
             arguments += ["-b", backing.name, "-F", backing.format]
-        self._img(*arguments, self.name, str(self.size))
+        self._img(*arguments, self.name, str(size))
 
     def write(self, pattern: int, *, offset: int = 0, length: int | None = None) -> None:
         """Fills a range (to the end, without length) with a byte, with the I/O tool."""
         length = self.size - offset if length is None else length
         self._io(f"write -P {pattern} {offset} {length}")
-        self.content = self.content.written(pattern, offset, length)
+        self.note_write(pattern, offset, length)
 
     def write_zeroes(self, *, offset: int, length: int, unmap: bool = False) -> None:
         """Makes a range read as zeroes without writing data, with the I/O tool."""
         self._io(f"write -z {'-u ' if unmap else ''}{offset} {length}")
-        self.content = self.content.written(0, offset, length)
+        self.note_write(0, offset, length)
 
     def discard(self, *, offset: int, length: int) -> None:
         """Discards a range, with the I/O tool. What it reads as afterwards is the format's affair, not the model's."""
         self._io(f"discard {offset} {length}")
 
-    def expect_identical(self, expected: "Content | Image") -> None:
+    def expect_identical(self, expected: Content | HasContent) -> None:
         """Expects these bytes, by `img compare` and by an independent reading of the file.
 
-        expected: a content kept at a point in time (`before = disk.content`), or another image, whose model counts.
+        expected: a content kept at a point in time (`before = disk.content`), or a drive or image, by what it holds
+        now.
         """
-        content = expected.content if isinstance(expected, Image) else expected
+        content = content_of(expected)
         reference = self._session.folder / f"{self.name}.expected"
         _write_sparse(reference, content)
         self._expect_bytes(content)
@@ -106,16 +119,17 @@ class Image:
         listed = json.loads(self._img("map", "-f", self.format, "--output=json", self.name).stdout)
         extents: list[Extent] = []
         for item in listed:
-            extent = Extent(**{key: item[key] for key in ("start", "length", "depth", "zero", "data")})
+            extent = Extent(
+                start=item["start"],
+                length=item["length"],
+                depth=item["depth"],
+                zero=item["zero"],
+                data=item["data"],
+                present=item.get("present"),
+            )
             if extents and _alike(extents[-1], extent):
                 last = extents.pop()
-                extent = Extent(
-                    start=last.start,
-                    length=last.length + extent.length,
-                    depth=last.depth,
-                    zero=last.zero,
-                    data=last.data,
-                )
+                extent = replace(last, length=last.length + extent.length)
             extents.append(extent)
         return extents
 
@@ -188,7 +202,7 @@ class Image:
 
 
 def _alike(left: Extent, right: Extent) -> bool:
-    same = (left.depth, left.zero, left.data) == (right.depth, right.zero, right.data)
+    same = (left.depth, left.zero, left.data, left.present) == (right.depth, right.zero, right.data, right.present)
     return same and left.start + left.length == right.start
 
 
