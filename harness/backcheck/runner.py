@@ -71,7 +71,7 @@ def _run(
     except ExpectationFailed as error:
         outcome, reason = Outcome.FAILED, str(error)
     except CaseTimeout as error:
-        outcome, reason = Outcome.HUNG, f"{session.where() or definition.path.name}: {error}"
+        outcome, reason = Outcome.HUNG, f"{_line(definition, error)}: {error}"
     except ImplementationError as error:
         outcome, reason = Outcome.CRASHED, str(error)
     except UsageError as error:
