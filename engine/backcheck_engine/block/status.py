@@ -23,7 +23,8 @@ async def block_status(node: "Node", offset: int, length: int, want_zero: bool) 
     status = await _ask_driver(node, offset, length, want_zero)
     if status.delegated and status.file is not None and status.host_offset is not None:
         below = await block_status(status.file, status.host_offset, status.length, want_zero)
-        return replace(below, eof=offset + below.length == size)
+        eof = offset + below.length == size
+        return below if below.eof == eof else replace(below, eof=eof)
     allocated = status.data or status.zero
     zero = status.zero
     if not allocated and node.driver.supports_backing:
