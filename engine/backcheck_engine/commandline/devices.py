@@ -28,6 +28,11 @@ class DeviceModel(NamedTuple):
     child: str = ""
     """The part of the device that uses the drive, as its path in the machine ends."""
 
+    @property
+    def provides_scsi(self) -> bool:
+        """Whether disks of the bus SCSI can be put on it."""
+        return self.name in _SCSI_CONTROLLERS
+
 
 _DISKS: Final = (
     DeviceModel("virtio-blk-pci", "PCI", True, "virtio-blk-device", "virtio-backend"),
@@ -52,6 +57,7 @@ _OTHERS: Final = (
     ("ISA", "isa-debug-exit isa-serial"),
     ("virtio-bus", "virtio-scsi-device virtio-serial-device"),
 )
+_SCSI_CONTROLLERS: Final = ("virtio-scsi-pci", "virtio-scsi-device", "lsi53c895a", "megasas", "pvscsi")
 _ALIASES: Final = {
     "virtio-blk": "virtio-blk-pci",
     "virtio-scsi": "virtio-scsi-pci",

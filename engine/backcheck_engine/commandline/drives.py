@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from backcheck_engine.commandline.syntax import Item, check_identifier, parse_flat
 from backcheck_engine.errors import OptionError
@@ -30,11 +30,21 @@ _RENAMED: Final = {
     "bps_rd": "throttling.bps-read",
     "bps_wr": "throttling.bps-write",
 }
+_OF_AN_EMPTY_DRIVE: Final = ("read-only", "auto-read-only")
 _OF_THE_DEVICE: Final = ("if", "index", "bus", "unit", "id", "media", "snapshot", "werror", "rerror", "copy-on-read")
-_IGNORED: Final = ("stats-account-invalid", "stats-account-failed", "cyls", "heads", "secs", "trans", "addr", "serial")
+_IGNORED: Final = ("stats-account-invalid", "stats-account-failed")
 _WRITE_ACTIONS: Final = ("ignore", "stop", "report", "enospc")
 _READ_ACTIONS: Final = ("ignore", "stop", "report")
 _TRUE: Final = ("on", "yes", "true", "y")
+
+
+class DrivePlace(NamedTuple):
+    """Where on its interface a drive wants to be, as far as it says."""
+
+    position: int | None = None
+    """Counted through the buses (index=)."""
+    bus: int | None = None
+    unit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +53,15 @@ class DriveSettings:
 
     name: str
     interface: str
+    """'' is the machine's default."""
+    place: DrivePlace
     options: JsonObject
-    """What the nodes are opened with, flat; without `file` and `driver` there is no medium."""
+    """What the nodes are opened with, flat."""
     filename: str | None
     has_medium: bool
-    read_only: bool
     writeback: bool
     is_cdrom: bool
+    detect_zeroes: str
     on_write_error: str
     on_read_error: str
     location: str
@@ -59,12 +71,15 @@ def parse_drive(text: str, location: str, *, implied: tuple[tuple[str, str], ...
     """One -drive; `implied` are the items that -hda and its like add. Raises OptionError in QEMU's words."""
     items = [Item(*pair) for pair in implied] + parse_flat(text)
     options: JsonObject = {_RENAMED.get(item.key, item.key): item.value for item in items}
+    for old, new in _RENAMED.items():
+        if {old, new} <= {item.key for item in items}:
+            raise OptionError(f"'{new}' and its alias '{old}' can't be used at the same time")
     if "id" in options:
         check_identifier(str(options["id"]))
     of_device: dict[str, str] = {key: str(options.pop(key)) for key in _OF_THE_DEVICE if key in options}
     for key in _IGNORED:
         options.pop(key, None)
-    interface = _one_of(of_device.get("if"), INTERFACES, "unsupported bus type '{}'") or "ide"
+    interface = _one_of(of_device.get("if"), INTERFACES, "unsupported bus type '{}'") or ""
     is_cdrom = _one_of(of_device.get("media"), ("disk", "cdrom"), "'{}' invalid media") == "cdrom"
     write_back = _take_cache(options)
     _take_format(options)
@@ -73,15 +88,17 @@ def parse_drive(text: str, location: str, *, implied: tuple[tuple[str, str], ...
     if is_cdrom:
         options["read-only"] = "on"
     filename = str(options.pop("file", "")) or None
+    detect_zeroes = str(options.pop("detect-zeroes", "off"))
     return DriveSettings(
         name=of_device.get("id", ""),
         interface=interface,
         options=options,
         filename=filename,
-        has_medium=filename is not None or any(_opens(key) for key in options),
-        read_only=options.get("read-only") in _TRUE,
+        has_medium=filename is not None or any(key not in _OF_AN_EMPTY_DRIVE for key in options),
+        place=_place(of_device),
         writeback=write_back,
         is_cdrom=is_cdrom,
+        detect_zeroes=detect_zeroes,
         on_write_error=_one_of(of_device.get("werror"), _WRITE_ACTIONS, "'{}' invalid write error action") or "enospc",
         on_read_error=_one_of(of_device.get("rerror"), _READ_ACTIONS, "'{}' invalid read error action") or "report",
         location=location,
@@ -120,7 +137,8 @@ def _take_format(options: JsonObject) -> None:
 def _check_enumerations(options: JsonObject) -> None:
     if options.get("aio", "threads") not in ("threads", "native", "io_uring"):
         raise OptionError("invalid aio option")
-    options.pop("aio", None)
+    if options.pop("aio", None) == "native" and str(options.get("cache.direct")) not in ("True", *_TRUE):
+        raise OptionError("aio=native was specified, but it requires cache.direct=on, which was not specified.")
     if options.get("discard", "ignore") not in ("ignore", "off", "unmap", "on"):
         raise OptionError("Invalid discard option")
     if options.get("detect-zeroes", "off") not in ("off", "on", "unmap"):
@@ -138,6 +156,13 @@ def _refuse(of_device: dict[str, str], options: JsonObject) -> None:
         del options[key]
 
 
-def _opens(key: str) -> bool:
-    """Whether an option tells what to open, so that the drive is not empty."""
-    return key == "driver" or key.startswith(("file.", "backing."))
+def _place(of_device: dict[str, str]) -> DrivePlace:
+    numbers = {}
+    for key in ("index", "bus", "unit"):
+        if key in of_device:
+            if not of_device[key].isdecimal():
+                raise OptionError(f"Parameter '{key}' expects a number")
+            numbers[key] = int(of_device[key])
+    if "index" in numbers and len(numbers) > 1 and any(numbers[key] for key in numbers if key != "index"):
+        raise OptionError("index cannot be used with bus and unit")
+    return DrivePlace(numbers.get("index"), numbers.get("bus"), numbers.get("unit"))

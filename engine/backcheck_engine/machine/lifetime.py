@@ -107,6 +107,8 @@ class Machine:
     async def _close_nodes(self) -> None:
         """Let go of everything that holds a node, so that all are flushed and closed."""
         graph = self.context.graph
+        for guest in self.context.guests:
+            await guest.backend.close()
         for backend in list(graph.backends.values()):
             await backend.close()
         for node in list(graph.nodes.values()):

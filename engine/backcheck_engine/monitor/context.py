@@ -6,7 +6,7 @@ import asyncio
 import os
 import select
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.jobs.job_list import JobList
     from backcheck_engine.json_value import JsonObject
+    from backcheck_engine.monitor.guest_device import GuestDevice
     from backcheck_engine.release import Release
 
 
@@ -40,6 +41,8 @@ class Context:
     graph: Graph
     jobs: JobList
     release: Release
+    guests: list[GuestDevice] = field(default_factory=list)
+    """The machine's devices that have a drive."""
     name: str | None = None
     uuid: str | None = None
     run_state: RunState = RunState.RUNNING

@@ -1,0 +1,125 @@
+"""What the block queries tell about nodes and devices: BlockDeviceInfo, BlockInfo and ImageInfo of QAPI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backcheck_engine.block.image_facts import image_facts
+from backcheck_engine.json_value import JsonObject, JsonValue
+from backcheck_engine.release import QEMU_7_2, QEMU_10_0, QEMU_11_1
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.backend import BlockBackend
+    from backcheck_engine.block.dirty_bitmap import DirtyBitmap
+    from backcheck_engine.block.node import Node
+    from backcheck_engine.monitor.context import Context
+    from backcheck_engine.monitor.guest_device import GuestDevice
+    from backcheck_engine.release import Release
+
+_NO_THROTTLING = {"iops_rd": 0, "iops_wr": 0, "iops": 0, "bps_rd": 0, "bps_wr": 0, "bps": 0}
+_MEMORY_ALIGNMENT = 4096
+_MAX_IOV = 1024
+
+
+def device_info(node: Node, release: Release, backend: BlockBackend | None = None, *, flat: bool = False) -> JsonObject:
+    """BlockDeviceInfo of a node, as its device or nobody uses it; `flat` leaves out what lies below."""
+    info: JsonObject = {
+        **_NO_THROTTLING,
+        "file": node.filename,
+        "node-name": node.node_name,
+        "ro": node.read_only,
+        "drv": node.format_name,
+        "encrypted": node.encrypted,
+        "detect_zeroes": node.detect_zeroes,
+        "write_threshold": 0,
+        "backing_file_depth": 0 if flat else _backing_depth(node),
+        "image": _image_info(node, release, flat=flat),
+        "cache": {
+            "writeback": backend.write_cache if backend else True,
+            "direct": node.cache.direct,
+            "no-flush": node.cache.no_flush,
+        },
+    }
+    if release < QEMU_7_2:
+        info["encryption_key_missing"] = False
+    if release >= QEMU_10_0:
+        info["active"] = True
+    if release >= QEMU_11_1:
+        info["children"] = [{"node-name": child.node.node_name, "child": name} for name, child in node.children.items()]
+    if node.backing_file:
+        info["backing_file"] = node.auto_backing_file
+    if node.dirty_bitmaps:
+        info["dirty-bitmaps"] = [_bitmap_info(bitmap, release) for bitmap in node.dirty_bitmaps]
+    return info
+
+
+def block_info(backend: BlockBackend, guest: GuestDevice | None, context: Context, *, flat: bool = False) -> JsonObject:
+    """BlockInfo of a device: its backend, and the guest's device if one is attached."""
+    info: JsonObject = {
+        "device": backend.name,
+        "type": "unknown",
+        "locked": False,
+        "removable": guest is None or guest.is_removable,
+    }
+    if guest:
+        info["qdev"] = guest.path
+        if guest.is_removable:
+            info["tray_open"] = False
+    if backend.io_status_enabled:
+        info["io-status"] = backend.io_status.value
+    node = backend.node
+    if node is not None:
+        info["inserted"] = device_info(node, context.release, backend, flat=flat)
+        if context.release < QEMU_7_2 and node.dirty_bitmaps:
+            info["dirty-bitmaps"] = [_bitmap_info(bitmap, context.release) for bitmap in node.dirty_bitmaps]
+    return info
+
+
+def _backing_depth(node: Node) -> int:
+    """How many images lie below; filters that a job put in count too."""
+    return len(node.backing_chain()) - 1
+
+
+def _image_info(node: Node, release: Release, *, flat: bool) -> JsonObject:
+    """ImageInfo of a node, with the images that it is based on nested in it."""
+    info = image_facts(node)
+    if release >= QEMU_11_1:
+        info["limits"] = _limits(node)
+    below = node.overlaid
+    if below is not None and not flat:
+        info["backing-image"] = _image_info(below, release, flat=False)
+    return info
+
+
+def _limits(node: Node) -> JsonObject:
+    limits = node.limits
+    info: JsonObject = {
+        "request-alignment": limits.request_alignment,
+        "min-mem-alignment": 1 if not node.cache.direct else limits.request_alignment,
+        "opt-mem-alignment": _MEMORY_ALIGNMENT,
+        "max-iov": _MAX_IOV,
+    }
+    optional = {
+        "max-transfer": limits.max_transfer,
+        "opt-transfer": limits.optimal_transfer,
+        "max-write-zeroes": limits.max_pwrite_zeroes,
+        "write-zeroes-alignment": limits.pwrite_zeroes_alignment,
+        "max-discard": limits.max_pdiscard,
+        "discard-alignment": limits.pdiscard_alignment,
+    }
+    return info | {name: value for name, value in optional.items() if value}
+
+
+def _bitmap_info(bitmap: DirtyBitmap, release: Release) -> JsonValue:
+    info: JsonObject = {
+        "count": bitmap.count,
+        "granularity": bitmap.granularity,
+        "recording": bitmap.recording,
+        "busy": False,
+        "persistent": False,
+    }
+    if bitmap.name is not None:
+        info["name"] = bitmap.name
+    if release < QEMU_7_2:
+        info["status"] = "active" if bitmap.recording else "disabled"
+    return info
