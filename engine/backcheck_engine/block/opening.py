@@ -14,7 +14,7 @@ from backcheck_engine.block.driver_table import driver_class, driver_name_for
 from backcheck_engine.block.filenames import JSON_PREFIX, parse_json_filename, relative_to_image
 from backcheck_engine.block.generic_options import Inherited, settings_for_children, take_generic
 from backcheck_engine.block.key_order import in_qemu_order
-from backcheck_engine.block.node import NoDriver, Node
+from backcheck_engine.block.node import Node, NoDriver
 from backcheck_engine.block.options import Options
 from backcheck_engine.block.probing import PROBE_BYTES, RAW, probe
 from backcheck_engine.errors import BlockError, EngineError, OptionError

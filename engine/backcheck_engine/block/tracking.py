@@ -21,7 +21,7 @@ class RequestKind(enum.Enum):
 class TrackedRequest:
     """One request in flight on a node, with the range in which it must not be overtaken."""
 
-    __slots__ = ("kind", "overlap_end", "overlap_start", "serialising", "waiting_for", "_done")
+    __slots__ = ("_done", "kind", "overlap_end", "overlap_start", "serialising", "waiting_for")
 
     def __init__(self, kind: RequestKind, offset: int, length: int) -> None:
         self.kind = kind
