@@ -8,7 +8,6 @@ import asyncio
 import enum
 import errno
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backcheck_engine import release
@@ -56,21 +55,15 @@ class IoStatus(enum.Enum):
     NOSPACE = "nospace"
 
 
-@dataclass(slots=True)
 class Accounting:
     """What `query-blockstats` counts for a device."""
 
-    read_operations: int = 0
-    read_bytes: int = 0
-    write_operations: int = 0
-    write_bytes: int = 0
-    flush_operations: int = 0
-    failed_read_operations: int = 0
-    failed_write_operations: int = 0
-    failed_flush_operations: int = 0
-    invalid_read_operations: int = 0
-    invalid_write_operations: int = 0
-    total_time_ns: dict[str, int] = field(default_factory=lambda: {"read": 0, "write": 0, "flush": 0})
+    def __init__(self) -> None:
+        self.read_operations = self.write_operations = self.flush_operations = 0
+        self.read_bytes = self.write_bytes = 0
+        self.failed_read_operations = self.failed_write_operations = self.failed_flush_operations = 0
+        self.invalid_read_operations = self.invalid_write_operations = 0
+        self.total_time_ns = {"read": 0, "write": 0, "flush": 0}
 
 
 class BlockBackend:

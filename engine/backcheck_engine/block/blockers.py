@@ -2,7 +2,6 @@
 
 import enum
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from backcheck_engine.errors import BlockError
 
@@ -28,12 +27,13 @@ class Operation(enum.Enum):
     REPLACE = enum.auto()
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Blocker:
-    """One user's reason; the same object blocks and unblocks."""
+    """One user's reason, as it stands after "Node 'x' is busy: "; the same object blocks and unblocks."""
 
-    reason: str
-    """After "Node 'x' is busy: "."""
+    __slots__ = ("reason",)
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
 
 
 class Blockers:

@@ -8,8 +8,7 @@ the node is writable. A request that fails raises `BlockError`; `BlockError.from
 import enum
 import errno
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.image_upkeep import ImageUpkeep
@@ -34,18 +33,28 @@ class DriverKind(enum.Enum):
     """Passes requests through to one child, with the same content."""
 
 
-@dataclass(slots=True, kw_only=True)
 class Limits:
     """Shapes of requests that a node can take, in bytes. 0 is no limit."""
 
-    request_alignment: int = 1
-    """The node reads and writes in multiples of this; it pads what is not aligned."""
-    max_transfer: int = 0
-    max_pwrite_zeroes: int = 0
-    pwrite_zeroes_alignment: int = 0
-    max_pdiscard: int = 0
-    pdiscard_alignment: int = 0
-    optimal_transfer: int = 0
+    __slots__ = (
+        "max_pdiscard",
+        "max_pwrite_zeroes",
+        "max_transfer",
+        "optimal_transfer",
+        "pdiscard_alignment",
+        "pwrite_zeroes_alignment",
+        "request_alignment",
+    )
+
+    def __init__(self) -> None:
+        self.request_alignment = 1
+        """The node reads and writes in multiples of this; it pads what is not aligned."""
+        self.max_transfer = 0
+        self.max_pwrite_zeroes = 0
+        self.pwrite_zeroes_alignment = 0
+        self.max_pdiscard = 0
+        self.pdiscard_alignment = 0
+        self.optimal_transfer = 0
 
     def merge(self, child: "Limits") -> None:
         """Take over what a child's limits mean for its parent: the length of transfers, not alignments."""
@@ -53,8 +62,7 @@ class Limits:
         self.optimal_transfer = max(self.optimal_transfer, child.optimal_transfer)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverInfo:
+class DriverInfo(NamedTuple):
     """What other parts need to know of a format."""
 
     cluster_size: int

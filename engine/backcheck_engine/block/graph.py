@@ -5,7 +5,7 @@ everything committed; a conflict undoes the whole change. Changes are synchronou
 """
 
 import itertools
-import random
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -82,7 +82,7 @@ class Graph:
 
     def generate_node_name(self) -> str:
         """A name no client can choose: #blockNNN, with two random digits at the end."""
-        while (name := f"#block{next(self._numbers)}{random.randrange(100):02}") in self.nodes:
+        while (name := f"#block{next(self._numbers)}{os.urandom(1)[0] % 100:02}") in self.nodes:
             pass
         return name
 

@@ -4,7 +4,6 @@ It is the order of a hash table with 512 buckets, newest first in each; observed
 filenames and in which of several unknown options is named first.
 """
 
-import json
 from collections.abc import Iterable
 
 from backcheck_engine.json_value import JsonObject, JsonValue
@@ -40,4 +39,6 @@ def ordered(value: JsonValue) -> JsonValue:
 
 def json_text(tree: JsonObject) -> str:
     """The object as QEMU writes it into a filename: ASCII, keys in its order, ", " and ": " between."""
+    import json  # only a name that is not a plain filename needs it
+
     return json.dumps(ordered(tree))

@@ -5,7 +5,6 @@ Requests are in `node_io`, block status in `status`, drained sections in `drain`
 
 import contextlib
 import errno
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backcheck_engine import release
@@ -29,12 +28,14 @@ if TYPE_CHECKING:
 _ROLES_WITH_LIMITS = ChildRole.DATA | ChildRole.FILTERED | ChildRole.COW
 
 
-@dataclass(slots=True, kw_only=True)
 class CacheMode:
     """`cache.direct` and `cache.no-flush` of a node; writeback belongs to the backend."""
 
-    direct: bool = False
-    no_flush: bool = False
+    __slots__ = ("direct", "no_flush")
+
+    def __init__(self) -> None:
+        self.direct = False
+        self.no_flush = False
 
 
 class Node(NodeIO):

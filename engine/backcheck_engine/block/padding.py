@@ -1,10 +1,9 @@
 """Arithmetic of a request that is not aligned: which whole blocks around it have to be read and merged."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Padding:
+class Padding(NamedTuple):
     """A request [offset, offset + length) and the blocks of `alignment` bytes (a power of two) that hold it."""
 
     offset: int

@@ -1,8 +1,7 @@
 """The vocabulary of requests: flags, buffers, kinds of offset, and the answer to a block status query."""
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, NamedTuple, NewType
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
@@ -41,11 +40,11 @@ class RequestFlag(enum.Flag):
     """Store compressed, where the driver can."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockStatus:
+class BlockStatus(NamedTuple):
     """What a driver knows about a range; `length` bytes from the offset asked share it.
 
-    A driver leaves `allocated` and `eof` alone: the node fills them in.
+    A driver leaves `allocated` and `eof` alone: the node fills them in. A tuple, because a map of a large image makes
+    very many of them; always made and read by names.
     """
 
     length: int

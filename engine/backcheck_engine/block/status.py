@@ -1,6 +1,5 @@
 """Block status: whose data a range is, at one node and through a chain of backings of different sizes."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.request import BlockStatus
@@ -24,15 +23,15 @@ async def block_status(node: "Node", offset: int, length: int, want_zero: bool) 
     if status.delegated and status.file is not None and status.host_offset is not None:
         below = await block_status(status.file, status.host_offset, status.length, want_zero)
         eof = offset + below.length == size
-        return below if below.eof == eof else replace(below, eof=eof)
+        return below if below.eof == eof else below._replace(eof=eof)
     allocated = status.data or status.zero
     zero = status.zero
     if not allocated and node.driver.supports_backing:
         zero = _is_zero_without_own_data(node, offset, want_zero)
     if want_zero and status.recurse and status.data and not zero:
         zero, count = await _ask_file(status)
-        status = replace(status, length=count)
-    return replace(status, zero=zero, allocated=allocated, eof=offset + status.length == size)
+        status = status._replace(length=count)
+    return status._replace(zero=zero, allocated=allocated, eof=offset + status.length == size)
 
 
 async def _ask_driver(node: "Node", offset: int, length: int, want_zero: bool) -> BlockStatus:
@@ -45,7 +44,7 @@ async def _ask_driver(node: "Node", offset: int, length: int, want_zero: bool) -
         return status
     skipped = offset - start
     host_offset = None if status.host_offset is None else status.host_offset + skipped
-    return replace(status, length=min(status.length - skipped, length), host_offset=host_offset)
+    return status._replace(length=min(status.length - skipped, length), host_offset=host_offset)
 
 
 def _is_zero_without_own_data(node: "Node", offset: int, want_zero: bool) -> bool:
@@ -93,7 +92,7 @@ async def block_status_above(
         if status.allocated or lower is base:
             break
         lower = lower.below
-    return replace(status, eof=offset + status.length == end_of_image), depth
+    return status._replace(eof=offset + status.length == end_of_image), depth
 
 
 async def is_allocated_above(
