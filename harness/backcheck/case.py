@@ -9,9 +9,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack
 
-from backcheck.backups import BACKUP_COMMANDS, BackupOptions, DriveBackupOptions, SyncMode, backup_arguments
+from backcheck.backups import BackupOptions, DriveBackupOptions, SyncMode, backup_arguments
 from backcheck.contents import Content
-from backcheck.disks import Drive, Node, image_node
+from backcheck.conversation import Conversation
+from backcheck.disks import Drive, Node, dotted, image_node
 from backcheck.errors import UsageError
 from backcheck.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
 from backcheck.faults import FaultSpec
@@ -21,8 +22,6 @@ from backcheck.json_types import JsonObject, JsonValue
 from backcheck.processes import Finished
 from backcheck.qmp import Exchange
 from backcheck.recorder import WAIT_S
-from backcheck.schema import CommandSchema, Schema
-from backcheck.session import Session
 from backcheck.transcript import END_STEP, Direction, Output, State
 
 NEXT_JOB_ID = "(next)"
@@ -33,13 +32,8 @@ DEFAULT_TARGET = "target.img"
 _MON_WARNING = "'-mon' is deprecated"
 
 
-class Case:
+class Case(Conversation):
     """One run of a case on one implementation and format."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._images: dict[str, Image] = {}
-        self._jobs: list[Job] = []
 
     # Where it runs
 
@@ -84,7 +78,6 @@ class Case:
     def existing_image(self, name: str, *, format: str | None = None, content: Content | None = None) -> Image:
         """An image file that something else makes, as the target of a drive-backup."""
         image = Image(self._session, name, format or self.format, content or Content(size=0))
-        self._images[name] = image
         return image
 
     def drive(
@@ -111,7 +104,7 @@ class Case:
         if fault is None and not breakpoints:
             named |= {"format": image.format, "file": image.name}
         else:
-            named |= _dotted(image_node(image, fault=fault, breakpoints=breakpoints))
+            named |= dotted(image_node(image, fault=fault, breakpoints=breakpoints))
         named |= {wire_name(key): value for key, value in drive_options.items()}
         self._session.add_arguments("-drive", ",".join(f"{key}={value}" for key, value in named.items()))
         self._session.attached.add(image.name)
@@ -203,74 +196,6 @@ class Case:
         self._jobs.append(job)
         return job
 
-    # The monitor
-
-    def qmp(self, command: str, arguments: JsonObject | None = None, /, **more: JsonValue) -> JsonValue:
-        """Sends a command that must succeed and returns its value; both are in the golden.
-
-        Names of keyword arguments have an underscore where QMP has `-`; those in `arguments` are taken as they are.
-        """
-        exchange = self.exchange(command, arguments, **more)
-        self._session.expect_success(exchange)
-        return exchange.value
-
-    def expect_error(
-        self,
-        command: str,
-        arguments: JsonObject | None = None,
-        /,
-        *,
-        error: str | None = None,
-        error_class: str | None = None,
-        **more: JsonValue,
-    ) -> Exchange:
-        """Sends a command that must be refused, with this description and class if they are given.
-
-        The golden has both anyway; give them for what the case promises and where all releases agree.
-        """
-        exchange = self.exchange(command, arguments, **more)
-        self._claim_of_refused(exchange)
-        wrong = (
-            exchange.error_class is None
-            or error not in (None, exchange.description)
-            or error_class not in (None, exchange.error_class)
-        )
-        if wrong:
-            got = f"{exchange.error_class} {exchange.description!r}" if exchange.error_class else "success"
-            self._session.fail(command, expected=f"{error_class or 'error'} {error or ''!r}", got=got)
-        return exchange
-
-    def exchange(self, command: str, arguments: JsonObject | None = None, /, **more: JsonValue) -> Exchange:
-        """Sends a command and returns the exchange, success or error."""
-        named = {**(arguments or {}), **{wire_name(key): value for key, value in more.items()}}
-        return self._session.execute(command, named, recorded=True)
-
-    def qmp_object(self, message: JsonObject) -> Exchange:
-        """Sends an object as it is, also one that the schema refuses; it must have `execute`."""
-        return self._session.send(json.dumps(message), {}, recorded=True, message=message)
-
-    def hmp(self, line: str) -> str:
-        """A line for the human monitor; the golden has it as human-monitor-command. Returns what it prints."""
-        return str(self.qmp("human-monitor-command", {"command-line": line}))
-
-    def ask(self, command: str, arguments: JsonObject | None = None, /, **more: JsonValue) -> JsonValue:
-        """The value of a command that must succeed, unrecorded: for predicates and for what is too large to freeze."""
-        return self._session.ask(
-            command, {**(arguments or {}), **{wire_name(key): value for key, value in more.items()}}
-        )
-
-    def command_schema(self, command: str) -> CommandSchema | None:
-        """What query-qmp-schema tells about a command, unrecorded; None when there is none of that name."""
-        return Schema(self.ask("query-qmp-schema")).command(command)
-
-    def node_info(self, node_name: str) -> JsonObject:
-        """The node's element of query-named-block-nodes, unrecorded."""
-        return self._pick("query-named-block-nodes", {"flat": True}, "node-name", node_name)
-
-    def drive_info(self, drive: Drive | str) -> JsonObject:
-        """The drive's element of query-block, unrecorded."""
-        return self._pick("query-block", {}, "device", drive.id if isinstance(drive, Drive) else drive)
-
     # Tools
 
     def img(self, *arguments: str) -> Finished:
@@ -280,17 +205,6 @@ class Case:
     def io(self, *arguments: str) -> Finished:
         """Runs the I/O tool, whatever its exit status, also on images the machine has open; unrecorded."""
         return self._session.implementation.io(*arguments, cwd=self._session.folder)
-
-    def wait_event(self, name: str, *, seconds: float = WAIT_S) -> Moment:
-        """Waits for the first event of that name that is no job's, as STOP; the golden has those up to it here."""
-        recorder = self._session.recorder
-        message = recorder.wait(
-            lambda: recorder.find_event(0, lambda event, _: event == name),
-            waiting_for=f"the event {name}",
-            seconds=seconds,
-        )
-        recorder.claim(f"{message.monitor} events", message.at)
-        return Moment(at=message.at, what=name)
 
     # Steps and expectations
 
@@ -341,17 +255,6 @@ class Case:
         self._require_rest()
         self._session.shut_down()
 
-    def quit(self) -> Exchange:
-        """`quit` as part of the story: the reply, all that the jobs and the machine still say, exit status 0."""
-        exchange = self._session.execute("quit", {}, recorded=True)
-        self._session.machine.expect_end(0)
-        self._session.running = False
-        recorder = self._session.recorder
-        last = len(recorder.raw) - 1
-        for lane in [*dict.fromkeys(job.id for job in self._jobs), f"{self._session.machine.monitor.name} events"]:
-            recorder.claim(lane, last)
-        return exchange
-
     def finish(self) -> None:
         """What the runner calls after the story: ends the machine, which must exit with status 0."""
         self._session.stdout.collect()
@@ -359,12 +262,6 @@ class Case:
         self._session.shut_down()
 
     # How it is done
-
-    def _claim_of_refused(self, exchange: Exchange) -> None:
-        """A start that is refused late has told `created` and `null` of its job before: they belong to this step."""
-        job_id = exchange.arguments.get("job-id", exchange.arguments.get("device"))
-        if exchange.error_class is not None and exchange.name in BACKUP_COMMANDS:
-            self._session.recorder.claim(str(job_id), exchange.reply_at)
 
     def _backup(
         self,
@@ -394,14 +291,6 @@ class Case:
         job.state("running")
         return job
 
-    def _pick(self, command: str, arguments: JsonObject, key: str, wanted: str) -> JsonObject:
-        listed = self._session.ask(command, arguments)
-        assert isinstance(listed, Sequence)
-        for item in listed:
-            if isinstance(item, Mapping) and item.get(key) == wanted:
-                return item
-        self._session.fail(command, expected=f"{key}={wanted} in the list", got="not there")
-
     def _record(self, subject: str, values: JsonObject, asserted: tuple[str, ...]) -> None:
         at = self._session.recorder.note(f"state of {subject}")
         self._session.recorder.add(State(subject=subject, values=values, at=at, asserted=asserted))
@@ -415,17 +304,3 @@ class Case:
                     f"{job.id} is {job.last_status()} and may go on by itself, so what it says is not certain: "
                     f"{job.id}.wait(), or cancel it, before the end ({', '.join(FINAL_EVENTS)})"
                 )
-
-
-def _dotted(tree: Mapping[str, JsonValue], prefix: str = "") -> dict[str, str]:
-    """An option tree in `-drive` syntax: `file.inject-error.0.event` -> `read_aio`."""
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= _dotted(value, f"{name}.")
-        elif isinstance(value, list):
-            flat |= _dotted({str(index): item for index, item in enumerate(value)}, f"{name}.")
-        else:
-            flat[name] = ("on" if value else "off") if isinstance(value, bool) else str(value)
-    return flat

@@ -4,7 +4,7 @@ The guest's requests are HMP `qemu-io DEVICE …` through the drive's backend, a
 with its result. A drive can hold a request with a breakpoint (blkdebug) until the case lets it go.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from backcheck.contents import Content, HasContent
@@ -225,3 +225,17 @@ def image_node(image: Image, *, fault: FaultSpec = None, breakpoints: bool = Fal
         if rules:
             protocol["inject-error"] = rules
     return {"driver": image.format, "file": protocol}
+
+
+def dotted(tree: Mapping[str, JsonValue], prefix: str = "") -> dict[str, str]:
+    """An option tree in `-drive` syntax: `file.inject-error.0.event` -> `read_aio`."""
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= dotted(value, f"{name}.")
+        elif isinstance(value, list):
+            flat |= dotted({str(index): item for index, item in enumerate(value)}, f"{name}.")
+        else:
+            flat[name] = ("on" if value else "off") if isinstance(value, bool) else str(value)
+    return flat

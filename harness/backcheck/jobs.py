@@ -65,6 +65,7 @@ class Job:
         self._session = session
         self._auto_finalize = auto_finalize
         self._auto_dismiss = auto_dismiss
+        self._last = start
         self._cursor = self._first = start.sent_at
         self._since = start.sent_at
 
@@ -79,6 +80,11 @@ class Job:
     def reply(self) -> Moment:
         """The reply of the command that started it."""
         return Moment(at=self.start.reply_at, what=f"the reply to {self.start.name}")
+
+    @property
+    def verb_reply(self) -> Moment:
+        """The reply of its last verb, or of its start when there was none."""
+        return Moment(at=self._last.reply_at, what=f"the reply to {self._last.name}")
 
     # Waiting
 
@@ -235,6 +241,7 @@ class Job:
     def _send(self, name: str, arguments: JsonObject) -> None:
         exchange = self._session.execute(name, arguments, recorded=True)
         self._session.expect_success(exchange)
+        self._last = exchange
         self._since = exchange.sent_at
 
     def _resting_states(self) -> tuple[str, ...]:
