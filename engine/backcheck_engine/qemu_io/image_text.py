@@ -38,6 +38,8 @@ def image_lines(info: JsonObject, *, is_protocol: bool = False) -> Iterator[str]
         yield from _backing_lines(info)
     if "snapshots" in info:
         yield from _snapshot_lines(_objects(info["snapshots"]))
+    if "limits" in info:
+        yield from specific_info_lines({"data": info["limits"]}, "Block limits:")
     if "format-specific" in info:
         yield from specific_info_lines(cast("JsonObject", info["format-specific"]))
 
