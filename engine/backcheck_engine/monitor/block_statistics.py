@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.json_value import JsonObject
-from backcheck_engine.release import QEMU_10_0
+from backcheck_engine.release import QEMU_7_2, QEMU_10_0
 
 if TYPE_CHECKING:
     from backcheck_engine.block.backend import Accounting, BlockBackend
@@ -29,23 +29,21 @@ _WITH_DRIVER_SPECIFIC: Final = ("file", "host_device")
 
 
 def device_statistics(backend: BlockBackend, guest: GuestDevice | None, release: Release) -> JsonObject:
-    """BlockStats of a device and of the nodes that it uses."""
-    info: JsonObject = {"device": backend.name, "stats": _stats(release, backend.accounting)}
+    """BlockStats of a device and of the nodes that it uses, with their backing."""
+    info: JsonObject = {"device": backend.name}
     if guest:
         info["qdev"] = guest.path
     if backend.node is not None:
-        info |= _node_part(backend.node, release)
-        info["stats"] = _stats(release, backend.accounting)
+        info |= node_statistics(backend.node, release, with_backing=True)
+    # An empty drive counts nothing before 6.0.
+    counts = backend.node is not None or release >= QEMU_7_2
+    info["stats"] = _stats(release, backend.accounting, accounts_all=counts)
     return info
 
 
-def node_statistics(node: Node, release: Release) -> JsonObject:
-    """BlockStats of a node and of those below it."""
-    return _node_part(node, release)
-
-
-def _node_part(node: Node, release: Release) -> JsonObject:
-    info: JsonObject = {"node-name": node.node_name, "stats": _stats(release, None)}
+def node_statistics(node: Node, release: Release, *, with_backing: bool = False) -> JsonObject:
+    """BlockStats of a node and of those that hold its data."""
+    info: JsonObject = {"node-name": node.node_name, "stats": _stats(release)}
     if node.format_name in _WITH_DRIVER_SPECIFIC:
         info["driver-specific"] = {
             "driver": node.format_name,
@@ -55,16 +53,17 @@ def _node_part(node: Node, release: Release) -> JsonObject:
         }
     primary = node.primary_child
     if primary is not None:
-        info["parent"] = _node_part(primary.node, release)
-    if node.overlaid is not None:
-        info["backing"] = _node_part(node.overlaid, release)
+        info["parent"] = node_statistics(primary.node, release, with_backing=with_backing)
+    below = node.below
+    if with_backing and below is not None:
+        info["backing"] = node_statistics(below, release, with_backing=True)
     return info
 
 
-def _stats(release: Release, accounting: Accounting | None) -> JsonObject:
+def _stats(release: Release, accounting: Accounting | None = None, *, accounts_all: bool = False) -> JsonObject:
     names = _COUNTERS + _ZONE_COUNTERS if release >= QEMU_10_0 else _COUNTERS
     stats: JsonObject = dict.fromkeys(names, 0)
-    stats |= {"account_invalid": accounting is not None, "account_failed": accounting is not None, "timed_stats": []}
+    stats |= {"account_invalid": accounts_all, "account_failed": accounts_all, "timed_stats": []}
     if accounting:
         stats |= {
             "rd_bytes": accounting.read_bytes,

@@ -1,0 +1,113 @@
+"""Reads a line of the human monitor: the command's words by its argument types, with QEMU's words for what is wrong.
+
+Argument types are written as in "nodes:-n,verbose:-v,device:B?": a flag, a block device's name (B), any text (s), a
+filename (F), a size in bytes with MiB as its unit (o); `?` makes it optional. Flags come first and in this order.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from backcheck_engine.errors import EngineError
+
+_EXPECTED: Final = {"B": "block device name expected", "s": "string expected", "F": "filename expected"}
+_ESCAPES: Final = {"n": "\n", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([bBkKmMgGtT]?)")
+_SHIFTS: Final = {"b": 0, "k": 10, "": 20, "m": 20, "g": 30, "t": 40}
+
+
+class HmpError(EngineError):
+    """What the human monitor prints instead of running a command."""
+
+
+class ArgumentType(NamedTuple):
+    """One argument of a command: its name, its type's letter, or the letter of a flag."""
+
+    name: str
+    letter: str
+    is_flag: bool
+    is_optional: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class HmpArguments:
+    """The arguments of one line."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    flags: set[str] = field(default_factory=set)
+
+
+def parse_types(specification: str) -> list[ArgumentType]:
+    """The types that "name:type,…" tells."""
+    types = []
+    for part in specification.split(",") if specification else ():
+        name, _, letters = part.partition(":")
+        is_flag = letters.startswith("-")
+        types.append(ArgumentType(name, letters.lstrip("-")[0], is_flag, letters.endswith("?")))
+    return types
+
+
+def parse_arguments(command: str, specification: str, text: str) -> HmpArguments:
+    """The arguments in `text`. Raises HmpError, whose message names the command."""
+    arguments = HmpArguments()
+    types = parse_types(specification)
+    for position, kind in enumerate(types):
+        text = text.lstrip(" ")
+        if kind.is_flag:
+            text = _take_flag(command, kind, types[position + 1 :], text, arguments)
+            continue
+        if not text and kind.is_optional:
+            continue
+        word, text = _take_word(text)
+        if kind.letter == "o":
+            arguments.sizes[kind.name] = _size(command, word)
+        elif word is None:
+            raise HmpError(f"{command}: {_EXPECTED[kind.letter]}")
+        else:
+            arguments.texts[kind.name] = word
+    if text.strip(" "):
+        raise HmpError(f"{command}: extraneous characters at the end of line")
+    return arguments
+
+
+def _take_flag(command: str, kind: ArgumentType, later: list[ArgumentType], text: str, arguments: HmpArguments) -> str:
+    if not text.startswith("-"):
+        return text
+    letter = text[1:2]
+    if letter == kind.letter:
+        arguments.flags.add(kind.name)
+        return text[2:]
+    if not any(other.is_flag and other.letter == letter for other in later):
+        raise HmpError(f"{command}: unsupported option -{letter}")
+    return text
+
+
+def _take_word(text: str) -> tuple[str | None, str]:
+    """The first word, quoted or not, and the rest; None when there is none."""
+    if not text:
+        return None, ""
+    if not text.startswith('"'):
+        word, _, rest = text.partition(" ")
+        return word, rest
+    word, position = "", 1
+    while position < len(text) and text[position] != '"':
+        if text[position] == "\\":
+            position += 1
+            escape = text[position : position + 1]
+            if escape not in _ESCAPES:
+                return None, ""
+            word += _ESCAPES[escape]
+        else:
+            word += text[position]
+        position += 1
+    return (word, text[position + 1 :]) if position < len(text) else (None, "")
+
+
+def _size(command: str, word: str | None) -> int:
+    match = _SIZE.fullmatch(word or "")
+    if not match:
+        raise HmpError("invalid size")
+    return int(float(match[1]) * (1 << _SHIFTS[match[2].lower()]))

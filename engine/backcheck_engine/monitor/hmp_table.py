@@ -1,0 +1,110 @@
+"""The commands of the human monitor, as data; their handlers are in the `hmp_*` modules, imported when needed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
+
+if TYPE_CHECKING:
+    from backcheck_engine.monitor.context import Context
+    from backcheck_engine.monitor.hmp_line import HmpArguments
+
+HmpHandler: TypeAlias = "Callable[[Context, HmpArguments], Awaitable[str]]"
+
+
+class HmpCommand(NamedTuple):
+    """One command: its names, argument types, what help shows, and "module:function" of its handler."""
+
+    names: tuple[str, ...]
+    types: str
+    parameters: str
+    help: str
+    handler: str
+
+    def load(self) -> HmpHandler:
+        """The handler, which gives the text of the reply, with \\n at the end of each line."""
+        module, function = self.handler.split(":")
+        found = getattr(importlib.import_module(f"backcheck_engine.monitor.{module}"), function)
+        return cast("HmpHandler", found)
+
+    def help_line(self, prefix: str = "") -> str:
+        """What `help` prints about it."""
+        return f"{prefix}{'|'.join(self.names)} {self.parameters} -- {self.help}\n"
+
+
+COMMANDS: Final = (
+    HmpCommand(
+        ("block_job_cancel",),
+        "force:-f,device:B",
+        "[-f] device",
+        "stop an active background block operation (use -f\n"
+        "\t\t\t if you want to abort the operation immediately\n"
+        "\t\t\t instead of keep running until data is in sync)",
+        "hmp_job:block_job_cancel",
+    ),
+    HmpCommand(
+        ("block_job_complete",),
+        "device:B",
+        "device",
+        "stop an active background block operation",
+        "hmp_job:block_job_complete",
+    ),
+    HmpCommand(
+        ("block_job_pause",),
+        "device:B",
+        "device",
+        "pause an active background block operation",
+        "hmp_job:block_job_pause",
+    ),
+    HmpCommand(
+        ("block_job_resume",),
+        "device:B",
+        "device",
+        "resume a paused background block operation",
+        "hmp_job:block_job_resume",
+    ),
+    HmpCommand(
+        ("block_job_set_speed",),
+        "device:B,speed:o",
+        "device speed",
+        "set maximum speed for a background block operation",
+        "hmp_job:block_job_set_speed",
+    ),
+    HmpCommand(("block_resize",), "device:B,size:o", "device size", "resize a block image", "hmp_block:block_resize"),
+    HmpCommand(("cont", "c"), "", "", "resume emulation", "hmp_machine:cont"),
+    HmpCommand(("help", "?"), "name:s?", "[cmd]", "show the help", "hmp:help_"),
+    HmpCommand(("info",), "item:s?", "[subcommand]", "show various information about the system state", "hmp:info"),
+    HmpCommand(
+        ("qemu-io",),
+        "qdev:-d,device:B,command:s",
+        '[-d] [device] "[command]"',
+        "run a qemu-io command on a block device\n"
+        "\t\t\t-d: [device] is a device ID rather than a drive ID or node name",
+        "hmp_block:qemu_io",
+    ),
+    HmpCommand(("quit", "q"), "", "", "quit the emulator", "hmp_machine:quit_"),
+    HmpCommand(("stop", "s"), "", "", "stop emulation", "hmp_machine:stop"),
+    HmpCommand(("system_powerdown",), "", "", "send system power down event", "hmp_machine:system_powerdown"),
+    HmpCommand(("system_reset",), "", "", "reset the system", "hmp_machine:system_reset"),
+)
+
+INFO_COMMANDS: Final = (
+    HmpCommand(
+        ("block",),
+        "nodes:-n,verbose:-v,device:B?",
+        "[-n] [-v] [device]",
+        "show info of one block device or all block devices (-n: show named nodes; -v: show details)",
+        "hmp_block:info_block",
+    ),
+    HmpCommand(("block-jobs",), "", "", "show progress of ongoing block device operations", "hmp_job:info_block_jobs"),
+    HmpCommand(("name",), "", "", "show the current VM name", "hmp_machine:info_name"),
+    HmpCommand(("status",), "", "", "show the current VM status (running|paused)", "hmp_machine:info_status"),
+    HmpCommand(("uuid",), "", "", "show the current VM UUID", "hmp_machine:info_uuid"),
+    HmpCommand(("version",), "", "", "show the version of QEMU", "hmp_machine:info_version"),
+)
+
+
+def find(table: tuple[HmpCommand, ...], name: str) -> HmpCommand | None:
+    """The command of that name, or None."""
+    return next((command for command in table if name in command.names), None)
