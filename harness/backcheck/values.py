@@ -51,6 +51,11 @@ SCHEMA_ORDER = (
     "action",
     "persistent",
     "inconsistent",
+    "start",
+    "length",
+    "depth",
+    "zero",
+    "data",
     "error",
 )
 ASSERTED_TEXT = "(asserted)"

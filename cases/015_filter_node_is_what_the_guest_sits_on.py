@@ -1,0 +1,31 @@
+"""While a backup runs, its filter is the drive's root, under the name that was given; then it is gone."""
+
+from backcheck import Case, KiB, MiB, case
+
+
+@case(rules=["ARG-18", "FLT-01", "FLT-02", "FLT-03"], groups=["arg", "filter", "quick"])
+def run(t: Case) -> None:
+    disk = t.drive("disk0", size=4 * MiB)
+    disk.write(0x11, offset=0, length=128 * KiB)
+    before = t.drive_info(disk)["inserted"]
+    t.record("drive disk0", before, keys=["node-name", "drv", "backing_file_depth"])
+
+    t.step("it appears before the reply")
+    job = t.drive_backup(disk, "target.img", filter_node_name="filter0", auto_finalize=False)
+    job.wait()
+    inserted = t.drive_info(disk)["inserted"]
+    t.expect_state("drive disk0", inserted, node_name="filter0", file="disk0.img")
+    t.record("drive disk0", inserted, keys=["drv", "backing_file_depth"])
+
+    t.step("it stays through pending, and goes at finalize")
+    job.expect_query(status="pending")
+    job.finalize().wait()
+    t.expect("drive disk0", t.drive_info(disk)["inserted"], before)
+    names = [node["node-name"] for node in t.ask("query-named-block-nodes")]
+    t.expect("filter0 among the nodes", "filter0" in names, False)
+
+    t.step("without a name it gets a generated one")
+    job = t.drive_backup(disk, "target.img", auto_finalize=False)
+    job.wait()
+    t.record("drive disk0", t.drive_info(disk)["inserted"], keys=["node-name", "drv"])
+    job.finalize().wait()
