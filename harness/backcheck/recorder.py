@@ -88,6 +88,11 @@ class Recorder:
                 if len(self.raw) == seen and self.problem is problem:
                     self._changed.wait(POLL_S)
 
+    def wait_for_end(self, seconds: float) -> None:
+        """Waits until all that the program said before its end has been recorded."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.problem is not None, seconds)
+
     def remaining(self, seconds: float) -> float:
         """That many seconds, or what is left of the case's own time."""
         return max(0.0, min(seconds, self._deadline - time.monotonic()))

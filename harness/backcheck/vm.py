@@ -87,6 +87,7 @@ class Machine:
         assert self.process is not None
         if self.process.wait(END_TIMEOUT_S) is None:
             raise CaseTimeout(END_TIMEOUT_S, f"{self.process.name} to end", self.recorder.last())
+        self.recorder.wait_for_end(END_TIMEOUT_S)
         if self.process.exit_status != status:
             raise self.end_error()
 
