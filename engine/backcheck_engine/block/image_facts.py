@@ -54,9 +54,10 @@ def _backing_info(node: "Node") -> JsonObject:
 def full_backing_filename(node: "Node") -> str | None:
     """The backing file's name as it is to be opened, or None where the image's own place is unknown."""
     from backcheck_engine.block.filenames import relative_to_image
+    from backcheck_engine.block.node_filename import directory_base
 
     try:
-        return relative_to_image(node.exact_filename, node.backing_file)
+        return relative_to_image(directory_base(node), node.backing_file)
     except BlockError:
         return None
 

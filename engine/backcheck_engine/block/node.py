@@ -66,6 +66,8 @@ class Node(NodeIO):
         self.auto_read_only = False
         self.probed = False
         """Whether the format was guessed."""
+        self.no_io = False
+        """Whether it was opened to be looked at only, without its backing."""
         self.monitor_owned = False
         self.encrypted = False
         self.blockers = Blockers()

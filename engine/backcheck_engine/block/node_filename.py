@@ -46,7 +46,7 @@ def backing_is_overridden(node: "Node") -> bool:
     """Whether the backing is another than the image itself asks for."""
     if node.backing is not None:
         return node.auto_backing_file != filename(node.backing)
-    return bool(node.auto_backing_file)
+    return bool(node.auto_backing_file) and not node.no_io
 
 
 def full_open_options(node: "Node") -> JsonObject:

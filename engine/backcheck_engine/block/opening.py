@@ -269,6 +269,7 @@ class _Opening:
         return node
 
     async def _open_driver(self, chosen: type[Driver]) -> None:
+        self.node.no_io = self.inherited.no_io
         opener = Opener(self.node, self.options, self.inherited, no_backing=self.no_backing)
         try:
             await chosen.open(opener)
