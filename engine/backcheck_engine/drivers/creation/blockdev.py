@@ -24,7 +24,9 @@ _CREATORS: dict[str, Callable[[Graph, JsonObject], Awaitable[None]]] = {
     "qcow2": qcow2_creation.create_from_qapi,
 }
 
-_CREATABLE_IN_QEMU = frozenset(["gluster", "luks", "nfs", "parallels", "qcow", "qed", "rbd", "ssh", "vdi", "vhdx", "vmdk", "vpc"])
+_CREATABLE_IN_QEMU = frozenset(
+    ["gluster", "luks", "nfs", "parallels", "qcow", "qed", "rbd", "ssh", "vdi", "vhdx", "vmdk", "vpc"]
+)
 
 
 def check_blockdev_create(options: JsonObject) -> None:

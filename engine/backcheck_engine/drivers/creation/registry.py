@@ -31,17 +31,76 @@ _FORMATS: dict[str, tuple[Sequence[CreateOption], Creator]] = {
 }
 
 _CREATABLE_IN_QEMU = frozenset(
-    ["qcow", "qed", "vdi", "vhdx", "vmdk", "vpc", "parallels", "luks", "nfs", "ssh", "rbd", "gluster", "iscsi", "host_device"]
+    [
+        "qcow",
+        "qed",
+        "vdi",
+        "vhdx",
+        "vmdk",
+        "vpc",
+        "parallels",
+        "luks",
+        "nfs",
+        "ssh",
+        "rbd",
+        "gluster",
+        "iscsi",
+        "host_device",
+    ]
 )
 """What QEMU can create images of and the engine cannot."""
 
 _KNOWN_TO_QEMU = _CREATABLE_IN_QEMU | frozenset(
-    ["bochs", "blklogwrites", "blkreplay", "blkverify", "cloop", "compress", "copy-on-read", "dmg", "ftp", "ftps", "host_cdrom", "http", "https", "nbd", "null-aio", "null-co", "nvme", "preallocate", "quorum", "replication", "snapshot-access", "throttle", "vvfat", "blkdebug"]
+    [
+        "bochs",
+        "blklogwrites",
+        "blkreplay",
+        "blkverify",
+        "cloop",
+        "compress",
+        "copy-on-read",
+        "dmg",
+        "ftp",
+        "ftps",
+        "host_cdrom",
+        "http",
+        "https",
+        "nbd",
+        "null-aio",
+        "null-co",
+        "nvme",
+        "preallocate",
+        "quorum",
+        "replication",
+        "snapshot-access",
+        "throttle",
+        "vvfat",
+        "blkdebug",
+    ]
 )
 """Names of drivers that a QEMU has."""
 
 _PROTOCOLS_OF_QEMU = frozenset(
-    ["blkdebug", "blkreplay", "blkverify", "fat", "ftp", "ftps", "host_cdrom", "http", "https", "iscsi", "nbd", "nfs", "null-aio", "null-co", "nvme", "rbd", "sheepdog", "ssh"]
+    [
+        "blkdebug",
+        "blkreplay",
+        "blkverify",
+        "fat",
+        "ftp",
+        "ftps",
+        "host_cdrom",
+        "http",
+        "https",
+        "iscsi",
+        "nbd",
+        "nfs",
+        "null-aio",
+        "null-co",
+        "nvme",
+        "rbd",
+        "sheepdog",
+        "ssh",
+    ]
 )
 
 

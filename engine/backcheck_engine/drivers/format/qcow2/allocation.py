@@ -123,7 +123,7 @@ class Refcounts:
             first = await self._find_free(count, start)
             if (first + count) << bits > MAX_CLUSTER_OFFSET:
                 raise BlockError.from_errno(errno.EFBIG)
-            if await self._ensure_blocks(first, count):
+            if await self._ensure_blocks(first, count, first if beyond_file else first + count):
                 continue
             await self._add(first, count, 1)
             if start == self._free_index:
@@ -293,8 +293,8 @@ class Refcounts:
 
     # New blocks and tables.
 
-    async def _ensure_blocks(self, first: int, count: int) -> bool:
-        """Add the refcount blocks that a range lacks; whether there were any, so that clusters were taken."""
+    async def _ensure_blocks(self, first: int, count: int, place: int) -> bool:
+        """Add the refcount blocks that a range lacks, from the cluster `place` on; whether there were any."""
         bits = self._geometry.refcount_block_bits
         added = False
         for index in range(first >> bits, ((first + count - 1) >> bits) + 1):
@@ -302,7 +302,7 @@ class Refcounts:
                 await self._grow_table(index)
                 return True
             if not self.table[index]:
-                await self._add_block(index, first + count)
+                await self._add_block(index, place)
                 added = True
         return added
 

@@ -133,11 +133,10 @@ class _Check:
             if not offset or offset & image.geometry.cluster_mask or offset >> bits >= len(counts):
                 continue
             refcount = await image.refcounts.get(offset >> bits)
-            if (refcount == 1) != bool(entry & COPIED):
-                if self._flag_finding(
-                    f"OFLAG_COPIED L2 cluster: l1_index={index} l1_entry={entry:x} refcount={refcount}"
-                ):
-                    image.l1.set(index, offset | (COPIED if refcount == 1 else 0))
+            if (refcount == 1) != bool(entry & COPIED) and self._flag_finding(
+                f"OFLAG_COPIED L2 cluster: l1_index={index} l1_entry={entry:x} refcount={refcount}"
+            ):
+                image.l1.set(index, offset | (COPIED if refcount == 1 else 0))
             await self._check_table_flags(offset, counts)
 
     async def _check_table_flags(self, table_offset: int, counts: array[int]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from backcheck_engine.drivers.format.qcow2.compression import descriptor_range
-from backcheck_engine.drivers.format.qcow2.tables import COMPRESSED, OFFSET_MASK
+from backcheck_engine.drivers.format.qcow2.tables import COMPRESSED, COPIED, OFFSET_MASK
+from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
     from backcheck_engine.drivers.format.qcow2.image import Image
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
 async def free_entries(image: Image, entries: Iterable[int], kind: DiscardKind) -> None:
     """Drop the references of L2 entries that no table holds any more. Call it under the metadata lock."""
     for offset, length in _ranges(image, entries):
-        await image.refcounts.free(offset, length, kind)
+        if not image.has_data_file:
+            await image.refcounts.free(offset, length, kind)
+        elif image.options.passes_discard(kind):
+            with suppress(BlockError):
+                await image.data.discard(offset, length)
 
 
 def _ranges(image: Image, entries: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -27,7 +33,7 @@ def _ranges(image: Image, entries: Iterable[int]) -> Iterator[tuple[int, int]]:
             yield descriptor_range(entry, image.geometry)
             continue
         offset = entry & OFFSET_MASK
-        if not offset or image.has_data_file:
+        if not offset and not (image.has_data_file and entry & COPIED):
             continue
         if offset != end:
             if end > start:

@@ -26,6 +26,9 @@ MAX_L1 = 32 << 20
 MAX_SNAPSHOTS = 65536
 SNAPSHOT_HEADER_LENGTH = 40
 
+_MAX_BITS_WITHOUT_NAMES = 12
+"""Up to clusters of this size QEMU leaves the room in the header cluster to the backing file's name."""
+
 _V2_FIELDS = struct.Struct(">4sIQIIQIIQQIIQ")
 _V3_FIELDS = struct.Struct(">QQQII")
 
@@ -53,6 +56,9 @@ class Autoclear(enum.IntFlag):
     DATA_FILE_RAW = 2
 
 
+_NO_INCOMPATIBLE = Incompatible(0)
+_NO_COMPATIBLE = Compatible(0)
+_NO_AUTOCLEAR = Autoclear(0)
 KNOWN_INCOMPATIBLE = 0x1F
 KNOWN_AUTOCLEAR = 0x3
 
@@ -136,9 +142,9 @@ class Header:
     refcount_table_clusters: int = 0
     snapshot_count: int = 0
     snapshots_offset: int = 0
-    incompatible: Incompatible = Incompatible(0)
-    compatible: Compatible = Compatible(0)
-    autoclear: Autoclear = Autoclear(0)
+    incompatible: Incompatible = _NO_INCOMPATIBLE
+    compatible: Compatible = _NO_COMPATIBLE
+    autoclear: Autoclear = _NO_AUTOCLEAR
     refcount_order: int = 4
     length: int = V3_LENGTH
     compression_type: int = CompressionType.ZLIB
@@ -360,7 +366,7 @@ def _extensions(header: Header) -> Iterator[Extension]:
         yield Extension(type=ExtensionType.DATA_FILE, data=header.data_file.encode())
     if header.encryption:
         yield Extension(type=ExtensionType.ENCRYPTION, data=header.encryption)
-    if header.version >= 3:
+    if header.version >= 3 and header.cluster_bits > _MAX_BITS_WITHOUT_NAMES:
         yield Extension(type=ExtensionType.FEATURE_NAMES, data=feature_table())
     if header.bitmaps is not None:
         yield Extension(type=ExtensionType.BITMAPS, data=header.bitmaps.pack())

@@ -127,7 +127,8 @@ async def _read_l1(image: Image) -> None:
 
 async def _open_data_file(opener: Opener, image: Image) -> None:
     """Attach the external data file, by the user's option or by the name in the header."""
-    wanted = any(key == "data-file" or key.startswith("data-file.") for key in opener.options.keys())
+    keys = opener.options.keys()
+    wanted = any(key == "data-file" or key.startswith("data-file.") for key in keys)
     if not image.has_data_file:
         if wanted:
             raise BlockError("'data-file' can only be set for images with an external data file", errno.EINVAL)

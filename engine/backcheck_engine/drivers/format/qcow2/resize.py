@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine.block.request import SECTOR_SIZE
 from backcheck_engine.drivers.format.qcow2.in_flight import Allocation
+from backcheck_engine.drivers.format.qcow2.mapping import lookup
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
-from backcheck_engine.drivers.format.qcow2.tables import OFFSET_MASK
+from backcheck_engine.drivers.format.qcow2.tables import OFFSET_MASK, ClusterKind
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -81,17 +82,24 @@ class Resizer:
         if start < size:
             await self._zeroer.zero_entries(start, size - start, may_unmap=False)
         if start > old:
-            image.lock.release()
-            try:
-                await self._writer.write(old, bytes(start - old))
-            finally:
-                await image.lock.acquire()
+            await self._write_zeroes(old, start)
+
+    async def _write_zeroes(self, start: int, end: int) -> None:
+        """Write zeroes as a guest would; the lock is free meanwhile, and the disk's end keeps others away."""
+        self._image.lock.release()
+        try:
+            await self._writer.write(start, bytes(end - start))
+        finally:
+            await self._image.lock.acquire()
 
     async def _preallocate(self, old: int, size: int, preallocation: str) -> None:
         """Give every new cluster its place, and the file room for it."""
         image, geometry = self._image, self._image.geometry
         image.size = size
-        at = old & ~geometry.cluster_mask
+        at = geometry.round_up(old)
+        if old < min(at, size) and (await lookup(image, old, 1)).kind is not ClusterKind.NORMAL:
+            # The cluster in which the disk ended gets its place with its content.
+            await self._write_zeroes(old, min(at, size))
         for start in range(at, size, geometry.l2_coverage):
             await image.l1.writable_l2_table(start >> geometry.l2_coverage_bits)
         if size > at:
@@ -112,9 +120,7 @@ class Resizer:
             host_end = host + -(-(end - at) // geometry.subcluster_size) * geometry.subcluster_size
             mode = "off" if preallocation == "metadata" else preallocation
             await image.file.truncate(host_end, exact=False, preallocation=mode)
-        allocation = Allocation(
-            offset=at, clusters=clusters, host=host, keep_old=False, data_start=at, data_end=end
-        )
+        allocation = Allocation(offset=at, clusters=clusters, host=host, keep_old=False, data_start=at, data_end=end)
         await self._writer.link_preallocated(allocation)
         return end
 
