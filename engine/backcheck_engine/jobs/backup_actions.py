@@ -107,6 +107,9 @@ class DriveBackupAction(BackupAction):
             # The job, if there is one, holds a reference of its own.
             await target.unref()
 
+    def _say(self, line: str) -> None:
+        self._write_stdout(f"{line}\n")
+
     async def _open_target(self, source: Node) -> Node:
         """The target's node, after creating its image where that is asked for; the caller owns the reference."""
         format_name = self._target.format_name
@@ -115,7 +118,7 @@ class DriveBackupAction(BackupAction):
 
             format_name = format_name if format_name is not None else source.format_name
             await create_image(
-                self._graph, self._target.filename, format_name, size=source.size, options={}, out=self._write_stdout
+                self._graph, self._target.filename, format_name, size=source.size, options={}, out=self._say
             )
         tree: JsonObject = {
             "discard": "unmap",

@@ -244,11 +244,11 @@ class Job(ABC):
     def describe_progress(self) -> JsonObject:
         """The job's element of `query-jobs`."""
         element: JsonObject = {
-            "id": self.id,
-            "type": self.job_type,
-            "status": self.status.value,
             "current-progress": self.current_progress,
+            "status": self.status.value,
             "total-progress": self.total_progress,
+            "type": self.job_type,
+            "id": self.id,
         }
         if self.error is not None:
             element["error"] = str(self.error)
