@@ -21,7 +21,6 @@ from backcheck.jobs import FINAL_EVENTS, Job, Moment
 from backcheck.json_types import JsonObject, JsonValue
 from backcheck.processes import Finished
 from backcheck.qmp import Exchange
-from backcheck.recorder import WAIT_S
 from backcheck.transcript import END_STEP, Direction, Output, State
 
 NEXT_JOB_ID = "(next)"
@@ -236,7 +235,7 @@ class Case(Conversation):
         if first.at >= second.at:
             self._session.fail("order", expected=f"{first.what} before {second.what}", got="after it")
 
-    def poll(self, predicate: Callable[[], bool], waiting_for: str, *, seconds: float = WAIT_S) -> None:
+    def poll(self, predicate: Callable[[], bool], waiting_for: str, *, seconds: float | None = None) -> None:
         """Asks until the predicate holds; `waiting_for` completes "waited 30 s for …". Use `ask` and queries in it."""
         self._session.recorder.wait(lambda: predicate() or None, waiting_for=waiting_for, seconds=seconds)
 

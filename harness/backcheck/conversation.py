@@ -9,7 +9,6 @@ from backcheck.expectations import wire_name
 from backcheck.jobs import Job, Moment
 from backcheck.json_types import JsonObject, JsonValue
 from backcheck.qmp import Exchange
-from backcheck.recorder import WAIT_S
 from backcheck.schema import CommandSchema, Schema
 from backcheck.session import Session
 
@@ -87,7 +86,7 @@ class Conversation:
         """The drive's element of query-block, unrecorded."""
         return self._pick("query-block", {}, "device", drive.id if isinstance(drive, Drive) else drive)
 
-    def wait_event(self, name: str, *, seconds: float = WAIT_S) -> Moment:
+    def wait_event(self, name: str, *, seconds: float | None = None) -> Moment:
         """Waits for the first event of that name that is no job's, as STOP; the golden has those up to it here."""
         recorder = self._session.recorder
         message = recorder.wait(

@@ -14,7 +14,6 @@ from backcheck.expectations import Expected, asserted_keys, render_expected, ren
 from backcheck.images import Image
 from backcheck.json_types import JsonObject
 from backcheck.qmp import Exchange
-from backcheck.recorder import WAIT_S
 from backcheck.session import Session
 from backcheck.transcript import RawMessage, State
 
@@ -93,23 +92,21 @@ class Job:
 
         That is `null`; `concluded` with auto-dismiss=false; `pending` with auto-finalize=false until it is finalized.
         """
-        self._reach(self._resting_states(), WAIT_S)
+        self._reach(self._resting_states())
         # QEMU 5.2 closes the target after the last event: once it answers something else, it has.
         self._session.ask("query-status")
         return self
 
-    def reach(self, status: Status, *, seconds: float = WAIT_S) -> Moment:
+    def reach(self, status: Status, *, seconds: float | None = None) -> Moment:
         """Waits for the next change to that state, counting from the last verb that was sent, or from the start."""
         return self._reach((status,), seconds)
 
     def state(self, status: Status) -> Moment:
         """The job's first change to that state since its start; waits for it if it has not come."""
-        message = self._await(
-            JOB_STATUS_CHANGE, self._first, {"status": (status,)}, f"{self.id} to be {status}", WAIT_S
-        )
+        message = self._await(JOB_STATUS_CHANGE, self._first, {"status": (status,)}, f"{self.id} to be {status}")
         return self._claim(message, f"{self.id} {status}")
 
-    def event(self, name: str, *, seconds: float = WAIT_S, **data: Expected) -> Moment:
+    def event(self, name: str, *, seconds: float | None = None, **data: Expected) -> Moment:
         """Waits for the job's next event of that name, as BLOCK_JOB_ERROR, and expects these values in its data."""
         message = self._await(name, self._cursor, {}, f"{name} of {self.id}", seconds)
         self._expect_data(message, data)
@@ -252,7 +249,7 @@ class Job:
             states.append("pending")
         return tuple(states)
 
-    def _reach(self, states: tuple[str, ...], seconds: float) -> Moment:
+    def _reach(self, states: tuple[str, ...], seconds: float | None = None) -> Moment:
         start = max(self._cursor, self._since)
         awaited = f"{self.id} to be {' or '.join(states)}"
         message = self._await(JOB_STATUS_CHANGE, start, {"status": states}, awaited, seconds)
@@ -262,7 +259,7 @@ class Job:
         return self._claim(message, f"{self.id} {_data(message)['status']}")
 
     def _await(
-        self, name: str, start: int, data: Mapping[str, tuple[str, ...]], waiting_for: str, seconds: float
+        self, name: str, start: int, data: Mapping[str, tuple[str, ...]], waiting_for: str, seconds: float | None = None
     ) -> RawMessage:
         recorder = self._session.recorder
         id_key = "id" if name == JOB_STATUS_CHANGE else JOB_ID_KEYS.get(name, "device")

@@ -17,7 +17,7 @@ from qemu.qmp.message import Message
 from backcheck.errors import CaseTimeout, ImplementationError
 from backcheck.event_loop import loop_thread
 from backcheck.json_types import JsonObject, JsonValue
-from backcheck.recorder import WAIT_S, Recorder
+from backcheck.recorder import Recorder
 from backcheck.transcript import Direction
 
 CLOSE_TIMEOUT_S = 10.0
@@ -84,9 +84,9 @@ class Monitor:
         Raises CaseTimeout, or ImplementationError when the program ends or says something that is not QMP.
         """
         try:
-            self._loop.submit(self._connect(connection, on_end)).result(self._recorder.remaining(WAIT_S))
+            self._loop.submit(self._connect(connection, on_end)).result(self._recorder.remaining())
         except FutureTimeout as error:
-            raise self._recorder.timeout(WAIT_S, "the greeting of the monitor") from error
+            raise self._recorder.timeout("the greeting of the monitor") from error
         except QMPError as error:
             raise ImplementationError(f"no QMP session: {error}", self._recorder.last()) from error
 
@@ -124,9 +124,9 @@ class Monitor:
         """Sends any object that has `execute`, also one the schema refuses, and waits for the reply."""
         try:
             future = self._loop.submit(self._client.execute_msg(Message(message)))
-            value = future.result(self._recorder.remaining(WAIT_S))
+            value = future.result(self._recorder.remaining())
         except FutureTimeout as error:
-            raise self._recorder.timeout(WAIT_S, f"the reply to {name}") from error
+            raise self._recorder.timeout(f"the reply to {name}") from error
         except ExecuteError as error:
             return self._exchange(name, arguments, None, error)
         except (ExecInterruptedError, StateError):

@@ -28,7 +28,7 @@ from backcheck.transcript import (
 T = TypeVar("T")
 
 WAIT_S = 30.0
-"""How long a case waits for one thing, unless it says otherwise."""
+"""How long a case waits for one thing, unless it says otherwise; half the case's time when that is more."""
 
 POLL_S = 0.02
 LAST_MESSAGES = 12
@@ -44,6 +44,7 @@ class Recorder:
         self._changed = threading.Condition()
         self._deadline = time.monotonic() + deadline_s
         self._deadline_s = deadline_s
+        self._patience_s = max(WAIT_S, deadline_s / 2)
         self._steps = [Step(title=None)]
         self._claimed: set[int] = set()
         self._asserted: dict[int, tuple[str, ...]] = {}
@@ -69,11 +70,12 @@ class Recorder:
             self.problem = problem
             self._changed.notify_all()
 
-    def wait(self, look: Callable[[], T | None], *, waiting_for: str, seconds: float = WAIT_S) -> T:
+    def wait(self, look: Callable[[], T | None], *, waiting_for: str, seconds: float | None = None) -> T:
         """What `look` returns as soon as it is not None. It is asked after each message and now and then.
 
         Raises CaseTimeout, or ImplementationError as soon as the program has ended.
         """
+        seconds = self._patience_s if seconds is None else seconds
         limit = min(time.monotonic() + seconds, self._deadline)
         while True:
             problem, seen = self.problem, len(self.raw)
@@ -83,7 +85,7 @@ class Recorder:
             if problem is not None:
                 raise problem()
             if time.monotonic() >= limit:
-                raise self.timeout(seconds, waiting_for)
+                raise self.timeout(waiting_for, seconds)
             with self._changed:
                 if len(self.raw) == seen and self.problem is problem:
                     self._changed.wait(POLL_S)
@@ -93,15 +95,15 @@ class Recorder:
         with self._changed:
             self._changed.wait_for(lambda: self.problem is not None, seconds)
 
-    def remaining(self, seconds: float) -> float:
-        """That many seconds, or what is left of the case's own time."""
-        return max(0.0, min(seconds, self._deadline - time.monotonic()))
+    def remaining(self) -> float:
+        """How long to wait for one thing now."""
+        return max(0.0, min(self._patience_s, self._deadline - time.monotonic()))
 
-    def timeout(self, seconds: float, waiting_for: str) -> CaseTimeout:
+    def timeout(self, waiting_for: str, seconds: float | None = None) -> CaseTimeout:
         """The error of waiting too long, with the last messages."""
         if time.monotonic() >= self._deadline:
             return CaseTimeout(self._deadline_s, f"the case to end; it was waiting for {waiting_for}", self.last())
-        return CaseTimeout(seconds, waiting_for, self.last())
+        return CaseTimeout(self._patience_s if seconds is None else seconds, waiting_for, self.last())
 
     def last(self) -> list[str]:
         """The last messages, rendered for a person."""
