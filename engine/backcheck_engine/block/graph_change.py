@@ -84,7 +84,8 @@ class GraphChange:
         for node in parents_first(nodes):
             conflict = first_conflict(node.parents)
             if conflict is not None:
-                raise BlockError(self._conflict_text(*conflict), errno.EPERM)
+                old = release.current() < release.QEMU_7_2
+                raise BlockError(self._old_text(node) if old else _text(*conflict), errno.EPERM)
             self._refresh_node(node)
 
     def _refresh_node(self, node: Node) -> None:
@@ -105,27 +106,29 @@ class GraphChange:
         for child in node.children.values():
             self.set_permissions(child, *node.driver.child_permissions(child, permissions, shared))
 
-    def _conflict_text(self, requiring: Child, unsharing: Child) -> str:
-        name = requiring.node.node_name
-        refused = permission_names(requiring.permissions & ~unsharing.shared)
-        if release.current() < release.QEMU_7_2:
-            if unsharing in self._changed:
-                return (
-                    f"Conflicts with use by {_user(requiring)} as '{requiring.name}', which uses '{refused}' on {name}"
-                )
-            return (
-                f"Conflicts with use by {_user(unsharing)} as '{unsharing.name}', "
-                f"which does not allow '{refused}' on {name}"
-            )
-        return (
-            f"Permission conflict on node '{name}': permissions '{refused}' are both required by "
-            f"{_user(requiring)} (uses node '{name}' as '{requiring.name}' child) and unshared by "
-            f"{_user(unsharing)} (uses node '{name}' as '{unsharing.name}' child)."
-        )
+    def _old_text(self, node: Node) -> str:
+        """The conflict in 5.2's words: seen from an edge that changed, it names the first other edge in its way."""
+        for changed in filter(self._changed.__contains__, node.parents):
+            for other in node.parents:
+                if other is changed:
+                    continue
+                user = f"Conflicts with use by {other.owner.describe()} as '{other.name}', which"
+                if refused := changed.permissions & ~other.shared:
+                    return f"{user} does not allow '{permission_names(refused)}' on {node.node_name}"
+                if used := other.permissions & ~changed.shared:
+                    return f"{user} uses '{permission_names(used)}' on {node.node_name}"
+        raise AssertionError("a conflict without a change")
 
 
-def _user(child: Child) -> str:
-    return child.owner.describe()
+def _text(requiring: Child, unsharing: Child) -> str:
+    """The conflict between two edges in the words of 6.0 and later."""
+    name = requiring.node.node_name
+    refused = permission_names(requiring.permissions & ~unsharing.shared)
+    return (
+        f"Permission conflict on node '{name}': permissions '{refused}' are both required by "
+        f"{requiring.owner.describe()} (uses node '{name}' as '{requiring.name}' child) and unshared by "
+        f"{unsharing.owner.describe()} (uses node '{name}' as '{unsharing.name}' child)."
+    )
 
 
 def _link(child: Child, place: int = 0) -> None:

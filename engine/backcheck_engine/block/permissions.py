@@ -4,6 +4,8 @@ import enum
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from backcheck_engine import release
+
 if TYPE_CHECKING:
     from backcheck_engine.block.child import Child
 
@@ -38,8 +40,8 @@ def permission_names(permissions: Permission) -> str:
 
 
 def permission_from_qapi(name: str) -> Permission | None:
-    """The permission called `name` in QAPI, or None; `graph-mod` (before 7.0) is a permission without effect."""
-    if name == "graph-mod":
+    """The permission called `name` in QAPI, or None; until 7.0 `graph-mod` was one, without effect."""
+    if name == "graph-mod" and release.current() < release.QEMU_7_2:
         return Permission.NONE
     return next((permission for permission, known in QAPI_NAMES.items() if known == name), None)
 

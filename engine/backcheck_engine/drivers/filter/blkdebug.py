@@ -93,7 +93,7 @@ class BlkdebugDriver(Driver):
         except OSError as error:
             reason = BlockError.from_os_error(error)
             raise reason.prefixed("Could not read blkdebug config file: ") from error
-        return parse_config(text, self._config)
+        return parse_config(text)
 
     def _take_constraints(self, options: Options) -> None:
         """Limits that the node is to show; each is a multiple of the one that it is built on."""
@@ -278,6 +278,6 @@ def _take_permissions(options: Options, name: str) -> Permission:
     for item in options.take_str_list(name):
         permission = permission_from_qapi(item)
         if permission is None:
-            raise bad_choice(name, item)
+            raise bad_choice("null", item)
         permissions |= permission
     return permissions

@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backcheck_engine.block.options import Options, bad_choice
+from backcheck_engine.block.options import Options
 from backcheck_engine.block.request import SECTOR_SIZE
-from backcheck_engine.errors import BlockError, OptionError
+from backcheck_engine.errors import OptionError
 
 EVENTS = frozenset(
     (
@@ -118,22 +118,24 @@ def _take_event(options: Options) -> str:
     event = options.take_str("event")
     if event is None:
         raise OptionError("Missing event name for rule")
-    if event not in EVENTS:
-        raise OptionError(f'Invalid event name "{event}"')
-    return event
+    return _known(event, EVENTS)
+
+
+def _known(value: str, choices: frozenset[str]) -> str:
+    if value not in choices:
+        raise OptionError(f"invalid parameter value: {value}")
+    return value
 
 
 def take_inject_error(options: Options) -> InjectError:
     """The rule that one `inject-error` describes. Raises OptionError in QEMU's words."""
     event = _take_event(options)
     io_type = options.take_str("iotype")
-    if io_type is not None and io_type not in IO_TYPES:
-        raise bad_choice("iotype", io_type)
     sector = options.take_int("sector", 2**64 - 1)
     return InjectError(
         event=event,
         state=options.take_int("state", _ANY_STATE),
-        io_types=_DEFAULT_IO_TYPES if io_type is None else frozenset({io_type}),
+        io_types=_DEFAULT_IO_TYPES if io_type is None else frozenset({_known(io_type, IO_TYPES)}),
         error=options.take_int("errno", errno.EIO),
         offset=None if sector in (-1, 2**64 - 1) else sector * SECTOR_SIZE,
         once=options.take_bool("once"),
@@ -152,43 +154,53 @@ def take_set_state(options: Options) -> SetState:
 
 _TAKERS: dict[str, Callable[[Options], Rule]] = {"inject-error": take_inject_error, "set-state": take_set_state}
 
-_SECTION = re.compile(r'\s*\[([^\s\]"]+)(?:\s+"[^"]*")?\]\s*')
-_SETTING = re.compile(r'\s*([^\s=]+)\s*=\s*"([^"]*)"\s*')
+_KEYS = {
+    "inject-error": ("event", "state", "iotype", "errno", "sector", "once", "immediately"),
+    "set-state": ("event", "state", "new_state"),
+}
+
+_SECTION = re.compile(r'\[([^\s\]]+)(?:\s+"[^"]*")?\]')
+_SETTING = re.compile(r'\s*(\S+)(?:\s*=\s*"([^"]+)")?')
+"""QEMU reads a word and, if they follow, an equals sign and a value in quotes; the rest of the line is ignored."""
 
 
 def take_rules(options: Options) -> list[Rule]:
-    """The rules in a node's options, `inject-error.N.*` and `set-state.N.*`."""
+    """The rules in a node's options, `inject-error.N.*` and `set-state.N.*`; one alone may do without the number."""
     rules: list[Rule] = []
     for group, take in _TAKERS.items():
         for item in options.take_list(group):
             rules.append(take(item))
-            _refuse_left_overs(item)
+            if len(item):
+                raise OptionError(f"[{group}] section doesn't support the option '{item.keys()[0]}'")
+        single = options.children(group)
+        if len(single):
+            rules.append(take(single))
+            if len(single):
+                raise OptionError(f"Unused option '{single.keys()[0]}' for [{group}]")
     return rules
 
 
-def parse_config(text: str, filename: str) -> list[Rule]:
+def parse_config(text: str) -> list[Rule]:
     """The rules in a configuration file: sections [inject-error] and [set-state] with `key = "value"` lines."""
     sections: list[tuple[str, Options]] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
             continue
-        if section := _SECTION.fullmatch(line):
+        if section := _SECTION.match(line):
             if section[1] not in _TAKERS:
-                raise BlockError(f"There is no option group '{section[1]}'", errno.EINVAL)
+                raise OptionError(f"There is no option group '{section[1]}'")
             sections.append((section[1], Options()))
-        elif setting := _SETTING.fullmatch(line):
+        elif setting := _SETTING.match(line):
             if not sections:
-                raise BlockError(f"{filename}:{number}: no group defined", errno.EINVAL)
-            sections[-1][1].set(setting[1], setting[2])
+                raise OptionError("no group defined")
+            sections[-1][1].set(setting[1], setting[2] or "")
         else:
-            raise BlockError(f"{filename}:{number}: parse error", errno.EINVAL)
-    rules: list[Rule] = []
-    for group, options in sections:
-        rules.append(_TAKERS[group](options))
-        _refuse_left_overs(options)
-    return rules
+            raise OptionError("parse error")
+    return [_rule_of_section(group, options) for group, options in sections]
 
 
-def _refuse_left_overs(options: Options) -> None:
-    if len(options):
-        raise OptionError(f"Invalid parameter '{options.keys()[0]}'")
+def _rule_of_section(group: str, options: Options) -> Rule:
+    unknown = [key for key in options.as_flat() if key not in _KEYS[group]]
+    if unknown:
+        raise OptionError(f"Invalid parameter '{unknown[0]}'")
+    return _TAKERS[group](options)

@@ -3,6 +3,7 @@
 import errno
 import sys
 
+from backcheck_engine import release
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
 from backcheck_engine.block.opening import Opener
@@ -54,17 +55,19 @@ class RawDriver(Driver):
 
     def _check_window(self) -> None:
         file_size = self.node.file.size
+        old = release.current() < release.QEMU_7_2
+        offset, window = (0, 0) if old else (self._offset, self._window)  # 5.2 shows what was before the options
         if self._offset > file_size:
             raise BlockError(
-                f"Offset ({self._offset}) cannot be greater than size of the containing file ({file_size})",
+                f"Offset ({offset}) cannot be greater than size of the containing file ({file_size})",
                 errno.EINVAL,
             )
         if self._window is None:
             return
         if file_size - self._offset < self._window:
             raise BlockError(
-                f"The sum of offset ({self._offset}) and size ({self._window}) has to be smaller or equal to "
-                f"the actual size of the containing file ({file_size})",
+                f"The sum of offset ({offset}) and size ({window}) has to be smaller or equal to "
+                f"the  actual size of the containing file ({file_size})",
                 errno.EINVAL,
             )
         if self._window % SECTOR_SIZE:

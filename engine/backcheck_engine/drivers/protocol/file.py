@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from typing import ClassVar
 
+from backcheck_engine import release
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
 from backcheck_engine.block.io_threads import INLINE_BYTES, run_in_thread
 from backcheck_engine.block.opening import Opener
@@ -31,6 +32,14 @@ from backcheck_engine.json_value import JsonObject
 _WRITERS = Permission.WRITE | Permission.WRITE_UNCHANGED | Permission.RESIZE
 _LOCKING = ("auto", "on", "off")
 _AIO = ("threads", "native", "io_uring")
+_WRONG_KIND = {
+    False: "'{0}' driver requires '{1}' to be a regular file",
+    True: "'{0}' driver requires '{1}' to be either a character or block device",
+}
+_WRONG_KIND_5_2 = {
+    False: "A regular file was expected by the '{0}' driver, but something else was given",
+    True: "'{0}' driver expects either a character or block device",
+}
 _FULL_PREALLOCATION_PIECE = 2**20
 
 
@@ -93,14 +102,10 @@ class FileDriver(Driver):
 
     def _check_kind_of_file(self) -> None:
         mode = os.fstat(self._fd).st_mode
-        is_device = stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
-        if not self.is_device and not stat.S_ISREG(mode):
-            raise BlockError(f"'{self.format_name}' driver requires '{self._path}' to be a regular file", errno.EINVAL)
-        if self.is_device and not is_device:
-            raise BlockError(
-                f"'{self.format_name}' driver requires '{self._path}' to be either a character or block device",
-                errno.EINVAL,
-            )
+        fits = stat.S_ISBLK(mode) or stat.S_ISCHR(mode) if self.is_device else stat.S_ISREG(mode)
+        if not fits:
+            texts = _WRONG_KIND_5_2 if release.current() < release.QEMU_7_2 else _WRONG_KIND
+            raise BlockError(texts[self.is_device].format(self.format_name, self._path), errno.EINVAL)
 
     # Requests.
 
@@ -317,15 +322,14 @@ def resize_file(fd: int, size: int, preallocation: str) -> None:
     if preallocation not in _PREALLOCATORS:
         raise BlockError(f"Unsupported preallocation mode '{preallocation}'", errno.ENOTSUP)
     if preallocation != "off" and size < old_size:
-        raise BlockError("Preallocation can't be used for shrinking files", errno.ENOTSUP)
+        raise BlockError("Cannot use preallocation for shrinking files", errno.ENOTSUP)
     try:
         _PREALLOCATORS[preallocation](fd, old_size, size)
     except OSError as error:
         if size > old_size:
             os.ftruncate(fd, old_size)
         code = error.errno or errno.EIO
-        what = "preallocate data" if preallocation == "falloc" else "resize file"
-        raise BlockError(f"Failed to {what}: {os.strerror(code)}", code) from error
+        raise BlockError(f"{_PREALLOCATION_FAILURES[preallocation]}: {os.strerror(code)}", code) from error
 
 
 def _resize_sparse(fd: int, old_size: int, size: int) -> None:
@@ -345,3 +349,8 @@ def _resize_written(fd: int, old_size: int, size: int) -> None:
 
 
 _PREALLOCATORS = {"off": _resize_sparse, "falloc": _resize_allocated, "full": _resize_written}
+_PREALLOCATION_FAILURES = {
+    "off": "Failed to resize file",
+    "falloc": "Could not preallocate new data",
+    "full": "Could not write zeros for preallocation",
+}
