@@ -24,6 +24,8 @@ from backcheck.implementation import Implementation
 from backcheck.judgement import Judgement, Record, judge
 from backcheck.results import Results
 
+GRACE_S = 1.0
+"""How much longer than a case's waits, which end at its time limit and say what they waited for, the case may take."""
 ALARM_AGAIN_S = 10.0
 RECORD = "backcheck_record"
 """The attribute of a report that holds the record, as plain values."""
@@ -120,7 +122,7 @@ class CaseItem(pytest.Item):
 
         definition = self.definition
         with tempfile.TemporaryDirectory(prefix="bc-", ignore_cleanup_errors=True) as folder:
-            with time_limit(definition.timeout_s, f"the end of case {definition.number}"):
+            with time_limit(definition.timeout_s + GRACE_S, f"the end of case {definition.number}"):
                 result = run_case(definition, self.implementation, self.format, Path(folder))
             record = judge(definition, result, self.plan.catalogue.golden)
             if record.judgement.good or record.judgement is Judgement.NO_GOLDEN or result.evidence is None:

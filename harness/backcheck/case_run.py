@@ -20,10 +20,14 @@ class _Ending:
 
     def __init__(self) -> None:
         self.interrupted = False
+        self.not_loaded = False
         self.internal_error = False
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
+        self.interrupted = excinfo.type is KeyboardInterrupt  # pytest's own interruptions are subclasses
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.not_loaded = self.not_loaded or report.failed
 
     def pytest_internalerror(self) -> None:
         self.internal_error = True
@@ -40,13 +44,15 @@ def run_under_pytest(catalogue: Catalogue, options: argparse.Namespace) -> int:
         return EXIT_INTERNAL
     if ending.interrupted:
         return EXIT_INTERRUPTED
+    if ending.not_loaded:
+        return EXIT_USAGE
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise UsageError("no case runs there: none of those that are selected")
     return _EXIT_STATUS[int(status)]
 
 
-# pytest's exit status -> ours. 2 is an error in collection, a case file that cannot be loaded.
-_EXIT_STATUS = {0: EXIT_OK, 1: EXIT_DIFFERS, 2: EXIT_USAGE, 3: EXIT_CRASHED, 4: EXIT_USAGE}
+# pytest's exit status -> ours. 2 is an end that an option of pytest brought about, as -x does.
+_EXIT_STATUS = {0: EXIT_OK, 1: EXIT_DIFFERS, 2: EXIT_DIFFERS, 3: EXIT_CRASHED, 4: EXIT_USAGE}
 
 
 def _pytest_arguments(catalogue: Catalogue, options: argparse.Namespace) -> list[str]:

@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"backcheck {commands.version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     subparsers = parser.add_subparsers(dest="name", metavar="COMMAND", required=True)
 
     def add(name: str, command: Command, help: str) -> argparse.ArgumentParser:
@@ -100,6 +100,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_results(report)
     report.add_argument("-o", "--output", metavar="FILE", help="where the page goes (RESULTS/report.html)")
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from backcheck.commands import version
+
+        print(f"backcheck {version()}")
+        parser.exit()
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:

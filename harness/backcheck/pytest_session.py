@@ -141,6 +141,8 @@ class CaseSession:
         """In the controller: looks at the whole run, writes results, and decides the exit status."""
         if not self.is_controller or not self.records or self.config.getoption("collectonly"):
             return
+        order = [each.name for each in self.plan.implementations]
+        self.records.sort(key=lambda record: (record.number, order.index(record.implementation), record.format))
         plan, whole = self.plan, session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         self.check = check_run(plan.catalogue, self.records, full=plan.full and whole)
         plan.results.write_run(self.records, self._totals())

@@ -97,7 +97,6 @@ class CaseReporter:
         if not self._state.records:
             return
         self._terminal.ensure_newline()
-        self._terminal.write_line("")
         for lines in (self._wrong(), self._not_run(), self._failures(), [self._passed()]):
             for line in lines:
                 self._terminal.write_line(line)

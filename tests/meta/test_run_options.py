@@ -1,0 +1,241 @@
+"""Each option of `backcheck run`, one test an option, run serially and under xdist."""
+
+import json
+import signal
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from tests.meta.conftest import House
+
+
+@pytest.fixture
+def three(house: House) -> House:
+    """Three cases: 001 on both formats, 002 in a group, 010 with a slug of its own."""
+    house.case("001", arguments='formats=["qcow2", "raw"]')
+    house.case("002", arguments='groups=["quick", "name"]')
+    house.case("010", slug="its_other_name", arguments='groups=["name"]')
+    return house
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ran"),
+    [
+        ([], ["001", "001", "002", "010"]),
+        (["002-010"], ["002", "010"]),
+        (["-g", "quick"], ["002"]),
+        (["-g", "quick", "-g", "name", "002", "001"], ["002"]),
+        (["-qcow2", "-raw", "1"], ["001", "001"]),
+    ],
+)
+def test_numbers_groups_and_formats_select(three: House, arguments: list[str], ran: list[str]) -> None:
+    finished = three.run(*arguments)
+    assert sorted(id[:3] for id in finished.judgements()) == ran
+    assert finished.status == 0
+
+
+def test_selection_under_xdist(three: House) -> None:
+    finished = three.run("2-10", "-g", "name", "-qcow2", "-n", "2")
+    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "pass", "010[qemu-10.0-qcow2]": "pass"}
+    assert finished.status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["003"], "there is no case 003"),
+        (["500-600"], "there are no cases 500-600"),
+        (["x"], "'x' is neither the number of a case"),
+        (["-g", "nope"], "no case is in the group nope; there are name, quick"),
+        (["002", "-raw"], "no case runs there"),
+        (["--on", "nope"], "nope: no such implementation"),
+        (["--on", "/bin/true"], "tells no version of QEMU"),
+        (["-n", "many"], "-n many"),
+        (["--timeout", "0"], "a time limit of 0 s is none"),
+        (["--timeout", "x"], "--backcheck-timeout"),
+        (["--expect-fail", "nowhere"], "nowhere"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--", "--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(three: House, arguments: list[str], told: str) -> None:
+    finished = three.run(*arguments)
+    assert finished.status == 2, finished.out
+    assert told in finished.out
+    assert "Traceback" not in finished.out
+
+
+def test_on_several_implementations_says_who_is_wrong(three: House, workers: str) -> None:
+    programs = [argument for name in ("differs", "good-9.1") for argument in ("--on", three.program(name))]
+    finished = three.backcheck("run", *programs, "002", "-n", workers)
+    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "fail", "002[qemu-9.1-qcow2]": "pass"}
+    assert finished.line("002: ") == "002: qemu-10.0 alone differs; qemu-9.1 agrees with the golden"
+    assert finished.status == 1
+
+
+def test_all_against_the_golden_make_it_stale(three: House, workers: str) -> None:
+    programs = [argument for name in ("differs", "differs-9.1") for argument in ("--on", three.program(name))]
+    finished = three.backcheck("run", *programs, "002", "-n", workers)
+    assert finished.line("002: ") == "002: the golden is stale: qemu-10.0 and qemu-9.1 all agree against it"
+
+
+def test_a_release_that_is_not_confirmed_is_compared_and_named(three: House) -> None:
+    assert three.run("002", on="good-9.2").status == 0
+    assert "unconfirmed release qemu-9.2" in three.run("002", on="differs-9.2").out
+
+
+def test_two_builds_of_one_release_are_refused(three: House) -> None:
+    finished = three.backcheck("run", "--on", three.program("good"), "--on", three.program("differs"))
+    assert finished.status == 2
+    assert "is a qemu-10.0, as" in finished.out
+
+
+def test_skip_missing_names_what_is_not_there(three: House, workers: str) -> None:
+    finished = three.run("002", "--on", "qemu-4.1", "--skip-missing", "-n", workers)
+    assert finished.status == 0
+    assert finished.line("Not run: all on qemu-4.1: ")
+    alone = three.backcheck("run", "--on", "qemu-4.1", "--skip-missing")
+    assert alone.status == 2
+
+
+def test_results_go_to_the_folder_that_is_named(three: House, workers: str) -> None:
+    finished = three.run("002", "--results", "elsewhere/x", "-n", workers)
+    assert finished.status == 0
+    assert not three.results.exists()
+    folder = three.root / "elsewhere" / "x"
+    *records, whole = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert [(record["id"], record["judgement"]) for record in records] == [("002[qemu-10.0-qcow2]", "passed")]
+    assert whole["counts"] == {"passed": 1}
+    assert "(last: " not in finished.out
+    assert "(last: " in three.run("002", "--results", "elsewhere/x", "-n", workers).out
+
+
+def test_results_that_cannot_be_written_are_told(three: House) -> None:
+    (three.root / "file").write_text("")
+    finished = three.run("002", "--results", "file/x")
+    assert finished.status == 2
+    assert "results cannot be written" in finished.out
+    assert "Traceback" not in finished.out
+
+
+def test_timeout_ends_a_case_that_hangs(three: House, workers: str) -> None:
+    finished = three.run("002", "--timeout", "0.5", "-n", workers, on="hangs")
+    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "hung"}
+    assert finished.status == 3
+
+
+def test_wrapper_stands_before_the_program(three: House, workers: str) -> None:
+    wrapper = three.root / "bin" / "wrap"
+    wrapper.write_text('#!/bin/sh\necho "$@" >> "$WRAPPED"\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    log = three.root / "wrapped"
+    finished = three.run("002", "--wrapper", f"{wrapper} --args", "-n", workers, WRAPPED=str(log), on="good")
+    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "crash"}  # --args is no program, as the log shows
+    assert log.read_text().startswith(f"--args {three.root}/bin/qemu-system-good ")
+    log.unlink()
+    assert three.run("002", "--wrapper", str(wrapper), "-n", workers, WRAPPED=str(log)).status == 0
+    assert log.read_text().startswith(f"{three.root}/bin/qemu-system-good ")
+
+
+def test_expect_fail_turns_known_failures_into_expected_ones(three: House, workers: str) -> None:
+    known = three.root / "known"
+    known.write_text("# a comment\n002[qemu-10.0]   fixed by the next release\n")
+    finished = three.run("002", "--expect-fail", str(known), "-n", workers, on="differs")
+    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "xfail"}
+    assert "fixed by the next release" in finished.out
+    assert finished.status == 0
+    finished = three.run("002", "--expect-fail", str(known), "-n", workers)
+    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "xpass"}
+    assert finished.status == 1
+
+
+@pytest.mark.parametrize("line", ["nonsense", "[qemu-7.2]", "002[]"])
+def test_a_line_of_expected_failures_that_is_none_is_named(three: House, line: str) -> None:
+    (three.root / "known").write_text(f"\n{line}\n")
+    finished = three.run("002", "--expect-fail", "known")
+    assert finished.status == 2
+    assert "known:2:" in finished.out
+
+
+def test_options_of_pytest_carry_through(three: House, workers: str) -> None:
+    finished = three.run("-n", workers, "--", "--junitxml=out.xml", "-k", "001 or 010", on="differs")
+    assert len(finished.judgements()) == 3
+    cases = ElementTree.parse(three.root / "out.xml").getroot().findall(".//testcase")
+    assert {case.get("name") for case in cases} == {
+        "001[qemu-10.0-qcow2]",
+        "001[qemu-10.0-raw]",
+        "010[qemu-10.0-qcow2]",
+    }
+    failure = cases[0].find("failure")
+    assert failure is not None
+    assert "+ <- name=other" in (failure.text or "")
+    properties = {each.get("name"): each.get("value") for each in cases[0].iter("property")}
+    assert properties["rules"] == "META-01"
+
+
+def test_the_last_of_two_worker_counts_wins(three: House) -> None:
+    assert "bringing up" not in three.run("002", "-n", "2", "-n", "1").out
+
+
+def test_the_end_of_a_run_reads_as_iotests_does(three: House, workers: str) -> None:
+    three.case("003", body="pass", arguments='not_on={"qcow2": "trips BUG-02"}', golden=False)
+    finished = three.run("1-3", "-n", workers, on="differs")
+    end = finished.out[finished.out.index("New goldens") :].splitlines()
+    assert end[1:4] == [
+        "Not run: 1 on qemu-10.0",
+        "    003[qemu-10.0-qcow2]: trips BUG-02",
+        "Failures: 001[qemu-10.0-qcow2] 001[qemu-10.0-raw] 002[qemu-10.0-qcow2]",
+    ]
+    assert end[4].startswith("Passed 0 of 3 in ")
+
+
+def test_more_skips_than_the_limits_allow_fail_a_full_run(three: House, workers: str) -> None:
+    (three.root / "cases" / "limits.toml").write_text('[not_run]\n"qemu-10.0" = 0\n')
+    three.case("003", body="pass", arguments='not_on={"qcow2": "trips BUG-02"}', golden=False)
+    finished = three.run("-n", workers)
+    assert "Error: 1 cases were not run on qemu-10.0, cases/limits.toml allows 0" in finished.out
+    assert finished.status == 1
+
+
+def test_a_guard_that_nobody_needs_fails_a_run_on_all_that_confirmed(three: House, workers: str) -> None:
+    golden = three.root / "golden" / "002.out"
+    golden.write_text(golden.read_text().replace("<- name=vm", "[qemu>=9.0] <- name=vm"))
+    assert three.run("-n", workers).status == 0
+    programs = [argument for name in ("good", "good-9.1") for argument in ("--on", three.program(name))]
+    finished = three.backcheck("run", *programs, "-n", workers)
+    assert finished.status == 1
+    assert "Error: golden/002.out: the guard is no longer needed: [qemu>=9.0] <- name=vm" in finished.out
+
+
+def test_an_interrupt_leaves_no_process(three: House, workers: str) -> None:
+    program = three.program("hangs")
+    with three.start("run", "--on", program, "-n", workers) as process:
+        conversation = _wait_for_conversation(program)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, out
+    assert conversation
+    assert not _running(program)
+
+
+def _wait_for_conversation(program: str) -> bool:
+    """Waits until a program runs as a monitor's peer."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if any("chardev" in line for line in _running(program)):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _running(program: str) -> list[str]:
+    """Command lines of processes that run a program."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # it ended meanwhile
+    return [line for line in found if program in line and "--on" not in line]
