@@ -31,19 +31,30 @@ _VERSION = re.compile(r"version (\d+)\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One program: its name, the argv that runs it, and for a bundled one the module of its `main()`."""
+    """One program: its name, the argv that runs it, and for a bundled one the module whose `main()` it is.
+
+    A bundled one is started from a process that has the module loaded already, unless there is a wrapper.
+    """
 
     name: str
     argv: tuple[str, ...]
     module: str | None = None
 
+    def command(self, arguments: Sequence[str], wrapper: Sequence[str] = ()) -> tuple[list[str], str | None]:
+        """What processes.start() gets: argv and module."""
+        if self.module is None or wrapper:
+            return [*wrapper, *self.argv, *arguments], None
+        return [self.name, *arguments], self.module
 
-ENGINE_PROGRAMS = {
-    SYSTEM_NAME: ("backcheck-engine", "backcheck_engine", "backcheck_engine.__main__"),
-    "qemu-img": ("backcheck-img", "backcheck_engine.tools.img", "backcheck_engine.tools.img"),
-    "qemu-io": ("backcheck-io", "backcheck_engine.tools.io", "backcheck_engine.tools.io"),
-}
-"""What stands in for each program of QEMU: its name, what `python -m` runs, the module with its `main()`."""
+
+def _bundled(name: str, runnable: str, module: str) -> Program:
+    """A bundled program; `runnable` is what `python -m` takes."""
+    return Program(name=name, argv=(sys.executable, "-m", runnable), module=module)
+
+
+ENGINE_SYSTEM = _bundled("backcheck-engine", "backcheck_engine", "backcheck_engine.__main__")
+ENGINE_IMG = _bundled("backcheck-img", "backcheck_engine.tools.img", "backcheck_engine.tools.img")
+ENGINE_IO = _bundled("backcheck-io", "backcheck_engine.tools.io", "backcheck_engine.tools.io")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +82,17 @@ class Implementation:
         return f"{major}.{minor}"
 
     @property
+    def place(self) -> str:
+        """Where its system program is, for a person."""
+        return "bundled" if self.is_engine else self.system.argv[0]
+
+    @property
     def is_engine(self) -> bool:
         return self.system.module is not None
 
     def start(self, arguments: Sequence[str], *, cwd: Path, descriptors: Mapping[int, int]) -> Process:
         """Starts the system program; descriptors as in processes.start()."""
-        argv = [*self.system.argv, *arguments]
-        module = self.system.module
-        if self.wrapper:
-            argv, module = [*self.wrapper, *_cold_argv(self.system), *arguments], None
+        argv, module = self.system.command(arguments, self.wrapper)
         return processes.start(
             self.system.name, argv, cwd=cwd, env=self._environment(), descriptors=descriptors, module=module
         )
@@ -113,13 +126,9 @@ class Implementation:
         return replace(self, img_program=other.img_program, io_program=other.io_program)
 
     def _run(self, program: Program, arguments: Sequence[str], cwd: Path) -> Finished:
+        argv, module = program.command(arguments)
         finished = processes.run_to_end(
-            program.name,
-            [*program.argv, *arguments],
-            cwd=cwd,
-            env=self._environment(),
-            module=program.module,
-            timeout_s=TOOL_TIMEOUT_S,
+            program.name, argv, cwd=cwd, env=self._environment(), module=module, timeout_s=TOOL_TIMEOUT_S
         )
         if finished.status < 0:
             raise ImplementationError(
@@ -144,26 +153,16 @@ def find_implementation(name: str) -> Implementation:
 def _engine(release: str | None) -> Implementation:
     if release is not None and release not in ENGINE_RELEASES:
         raise UsageError(f"the engine shows the release {', '.join(ENGINE_RELEASES)}, not {release}")
-    system, img, io = (Program(name=name, argv=(name,), module=module) for name, _, module in ENGINE_PROGRAMS.values())
-    env = {} if release is None else {RELEASE_VARIABLE: release}
     return _with_version(
         Implementation(
             name="engine" if release is None else f"engine-{release}",
             version="",
-            system=system,
-            img_program=img,
-            io_program=io,
-            env=env,
+            system=ENGINE_SYSTEM,
+            img_program=ENGINE_IMG,
+            io_program=ENGINE_IO,
+            env={} if release is None else {RELEASE_VARIABLE: release},
         )
     )
-
-
-def _cold_argv(program: Program) -> list[str]:
-    """What runs a program without the keeper's loaded process."""
-    if program.module is None:
-        return list(program.argv)
-    runnable = next(runnable for _, runnable, module in ENGINE_PROGRAMS.values() if module == program.module)
-    return [sys.executable, "-m", runnable]
 
 
 def _system_program(name: str) -> Path:

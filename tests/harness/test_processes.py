@@ -13,6 +13,7 @@ import pytest
 
 from backcheck import processes
 from backcheck.errors import CaseTimeout
+from backcheck.implementation import ENGINE_IMG, ENGINE_IO, ENGINE_SYSTEM, Program
 from backcheck.keeper import child_pids
 from backcheck.processes import Finished, run_to_end
 
@@ -71,6 +72,26 @@ def test_uncaught_exceptions_end_alike(tmp_path: Path, word: str) -> None:
     assert forked.status == cold.status
     assert forked.stdout == cold.stdout == ""
     assert forked.stderr.splitlines()[-1] == cold.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        (ENGINE_SYSTEM, ["--version"]),
+        (ENGINE_SYSTEM, ["-nonsense"]),
+        (ENGINE_IMG, ["create", "-f", "qcow2", "disk.img", "1M"]),
+        (ENGINE_IMG, ["nonsense"]),
+        (ENGINE_IO, ["-c", "read 0 1k", "nothing"]),
+    ],
+    ids=lambda value: value.name if isinstance(value, Program) else " ".join(value),
+)
+def test_bundled_programs_do_the_same_cold_and_forked(tmp_path: Path, program: Program, arguments: list[str]) -> None:
+    ends = []
+    for argv, module in (([*program.argv, *arguments], None), program.command(arguments)):
+        folder = tmp_path / str(module)
+        folder.mkdir()
+        ends.append(run_to_end(program.name, argv, cwd=folder, env=dict(os.environ), module=module))
+    assert ends[0] == ends[1]
 
 
 def test_program_that_is_not_there(tmp_path: Path) -> None:
