@@ -71,7 +71,7 @@ def _implementations(
         twin = next((other for other in found if other.name == implementation.name), None)
         if twin is not None and twin != implementation:
             raise UsageError(
-                f"{name} is a {implementation.name}, as {twin.system.argv[0]} is: run them one after the other, "
+                f"{name} is a {implementation.name}, as {twin.place} is: run them one after the other, "
                 f"each with its own --results"
             )
         if twin is None:

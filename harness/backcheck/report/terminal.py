@@ -61,7 +61,7 @@ class CaseReporter:
     def pytest_sessionstart(self) -> None:
         """Tells what is tested."""
         for each in self._plan.implementations:
-            self._terminal.write_line(f"on {each.name}: {each.version}, {each.system.argv[0]}")
+            self._terminal.write_line(f"on {each.name}: {each.version}, {each.place}")
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Learns how many there are; under xdist only workers know."""
