@@ -19,9 +19,9 @@ def qemu_io(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["qemu-io", *arguments], capture_output=True, text=True, check=False, timeout=30)
 
 
-def qemu_img(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The result of a qemu-img run."""
-    return subprocess.run(["qemu-img", *arguments], capture_output=True, text=True, check=False, timeout=30)
+def qemu_img(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The result of a qemu-img run, in `folder` or here."""
+    return subprocess.run(["qemu-img", *arguments], capture_output=True, text=True, check=False, timeout=30, cwd=folder)
 
 
 @contextmanager

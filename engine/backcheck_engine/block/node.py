@@ -68,6 +68,8 @@ class Node(NodeIO):
         """Whether the format was guessed."""
         self.no_io = False
         """Whether it was opened to be looked at only, without its backing."""
+        self.no_io = False
+        """Opened only for its metadata."""
         self.monitor_owned = False
         self.encrypted = False
         self.blockers = Blockers()

@@ -43,7 +43,9 @@ def directory_base(node: "Node") -> str:
 
 
 def backing_is_overridden(node: "Node") -> bool:
-    """Whether the backing is another than the image itself asks for."""
+    """Whether the backing is another than the image itself asks for; it does not matter where nothing is read."""
+    if node.no_io:
+        return False
     if node.backing is not None:
         return node.auto_backing_file != filename(node.backing)
     return bool(node.auto_backing_file) and not node.no_io

@@ -253,6 +253,7 @@ class _Opening:
         node, options = self.node, self.options
         node.driver_kind = chosen.kind
         node.options = options.as_flat()
+        node.no_io = self.inherited.no_io
         node_name = options.take_str("node-name")
         shown = below.filename if below is not None else str(options.peek("filename") or "")
         if chosen.needs_filename and not shown:

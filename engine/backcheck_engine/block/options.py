@@ -46,9 +46,9 @@ def parse_bool(name: str, value: JsonValue) -> bool:
 
 
 def parse_number(name: str, value: JsonValue) -> int:
-    """A number from 0 to 2^64-1; digits, 0x… or 0… as in C. Raises OptionError in QEMU's words."""
+    """A number from 0 to 2^64-1, to which negative ones wrap; digits, 0x… or 0… as in C. Raises OptionError."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return value % 2**64
     if isinstance(value, str):
         text = value.strip()
         try:
@@ -67,7 +67,7 @@ def parse_size(name: str, value: JsonValue) -> int:
 
     Raises OptionError in QEMU's words.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:

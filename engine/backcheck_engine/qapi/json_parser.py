@@ -113,6 +113,8 @@ def parse_text(text: str, release: Release) -> JsonValue:
     for token in tokens:
         if token.kind is TokenKind.STRAY:
             raise _error(f"stray '{token.text.decode('utf-8', 'replace')}'", token, release)
+    if not tokens:
+        raise JsonError("Expecting a JSON value")
     reader = _Reader(tokens, release)
     value = reader.read()
     if reader.rest:

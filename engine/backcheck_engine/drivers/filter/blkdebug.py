@@ -45,7 +45,17 @@ class BlkdebugDriver(Driver):
     protocol_prefix = "blkdebug"
     supports_discard = True
     zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK | RequestFlag.FUA
-    strong_options = ("config", "inject-error.", "set-state.")
+    strong_options = (
+        "config",
+        "inject-error.",
+        "set-state.",
+        "align",
+        "max-transfer",
+        "opt-write-zero",
+        "max-write-zero",
+        "opt-discard",
+        "max-discard",
+    )
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)

@@ -19,7 +19,7 @@ class NullCoDriver(Driver):
     format_name = "null-co"
     kind = DriverKind.PROTOCOL
     protocol_prefix = "null-co"
-    strong_options = ("size", "latency-ns", "read-zeroes")
+    strong_options = ("size", "read-zeroes")
 
     _size: int
     _latency_ns: int
