@@ -13,6 +13,8 @@ from bench.images import Image, KiB
 from bench.session import Session, SessionError
 
 GUEST_WRITE = 64 * KiB
+PATTERN = 0x5A
+SEED = 2
 GUEST_WRITES_AT_MOST = 400
 UNLIMITED = 0
 
@@ -38,18 +40,20 @@ def guest_writes(contestant: Contestant, source: Image, speed: int) -> tuple[lis
     # Each run writes into a copy, so that none finds clusters that an earlier one allocated.
     disk = Image(path=source.path.with_name(f"disk.{source.format}"), format=source.format, size=source.size)
     shutil.copyfile(source.path, disk.path)
-    offsets = random.Random(2)
+    offsets = random.Random(SEED)
     round_trips: list[float] = []
     with _with_disk(contestant, disk) as session:
         _start_backup(session, target, source.format, speed)
         while len(round_trips) < GUEST_WRITES_AT_MOST:
             offset = offsets.randrange(disk.size // GUEST_WRITE) * GUEST_WRITE
             started = time.perf_counter()
-            session.human(f'qemu-io disk0 "write -P 0x5a {offset} {GUEST_WRITE}"')
+            session.human(f'qemu-io disk0 "write -P {PATTERN} {offset} {GUEST_WRITE}"')
             seconds = time.perf_counter() - started
             if session.happened("BLOCK_JOB_COMPLETED"):
                 break
             round_trips.append(seconds)
+        session.human("qemu-io disk0 flush")
+    _expect_written(contestant, disk, offset)
     _forget(target)
     _forget(disk.path)
     return (round_trips,)
@@ -71,6 +75,16 @@ def all_cases(contestant: Contestant, results: Path) -> tuple[list[float]]:
     if done.returncode:
         raise SessionError(f"the cases do not pass on {contestant.name}:\n{done.stdout}{done.stderr}")
     return ([seconds],)
+
+
+def _expect_written(contestant: Contestant, disk: Image, offset: int) -> None:
+    """See on the disk that a guest write took place: the monitor does not tell."""
+    command = f"read -P {PATTERN} {offset} {GUEST_WRITE}"
+    done = subprocess.run(
+        ["qemu-io", "-f", disk.format, "-r", "-c", command, disk.path], capture_output=True, check=False
+    )
+    if done.returncode:
+        raise SessionError(f"{contestant.name}: a guest write is not on the disk: {done.stdout.decode().strip()}")
 
 
 def _with_disk(contestant: Contestant, image: Image) -> Session:
