@@ -266,9 +266,7 @@ def iter_extensions(header: Header, area: bytes) -> Iterator[Extension]:
     at = header.length
     end = header.backing_offset or 1 << header.cluster_bits
     while at < end:
-        if at + 8 > len(area):
-            return
-        kind, length = struct.unpack_from(">II", area, at)
+        kind, length = struct.unpack_from(">II", area.ljust(at + 8, b"\0"), at)
         at += 8
         if at > end or length > end - at:
             raise BlockError("Header extension too large", errno.EINVAL)
@@ -286,12 +284,17 @@ def validate_table(offset: int, entries: int, entry_length: int, max_size: int, 
         raise BlockError(f"{name} offset invalid", errno.EINVAL)
 
 
-def check_tables(header: Header, geometry: Geometry, *, repairing: bool) -> None:
-    """Validate refcount table, snapshot table and L1 table as the header describes them, in QEMU's order."""
+def check_tables(header: Header, *, repairing: bool) -> Geometry:
+    """Validate refcount table, snapshot table and L1 table as the header describes them, in QEMU's order.
+
+    Returns the image's geometry, which makes sense only for a header that passes.
+    """
     if header.refcount_order > MAX_REFCOUNT_ORDER:
         raise BlockError("Reference count entry width too large; may not exceed 64 bits", errno.EINVAL)
     if header.crypt_method > 2:
-        raise BlockError(f"Unsupported encryption method {header.crypt_method}", errno.EINVAL)
+        method = header.crypt_method - (header.crypt_method >> 31 << 32)
+        raise BlockError(f"Unsupported encryption method {method}", errno.EINVAL)
+    geometry = header.geometry()
     if header.refcount_table_clusters == 0 and not repairing:
         raise BlockError("Image does not contain a reference count table", errno.EINVAL)
     validate_table(
@@ -317,6 +320,7 @@ def check_tables(header: Header, geometry: Geometry, *, repairing: bool) -> None
         raise BlockError("Image is too big", errno.EFBIG)
     if header.l1_size < needed:
         raise BlockError("L1 table is too small", errno.EINVAL)
+    return geometry
 
 
 def pack_header(header: Header) -> bytes:

@@ -22,7 +22,6 @@ from backcheck_engine.drivers.format.qcow2.snapshots import (
     SnapshotTableTooShort,
     parse_snapshots,
     table_reach,
-    validate_snapshot_l1,
 )
 from backcheck_engine.errors import BlockError
 
@@ -36,7 +35,7 @@ async def read_header(file: Node, *, writable: bool, check: bool) -> Header:
     try:
         start = bytes(await file.pread(0, headers.V3_LENGTH))
     except BlockError as error:
-        raise BlockError("Could not read qcow2 header", error.errno) from error
+        raise error.prefixed("Could not read qcow2 header: ") from error
     header = headers.parse_header(start)
     area = bytes(await file.pread(0, 1 << header.cluster_bits))
     if header.length > headers.V3_LENGTH:
@@ -44,7 +43,7 @@ async def read_header(file: Node, *, writable: bool, check: bool) -> Header:
     headers.check_features(header, area)
     if Incompatible.CORRUPT in header.incompatible and writable and not check:
         raise BlockError("qcow2: Image is corrupt; cannot be opened read/write", errno.EACCES)
-    headers.check_tables(header, header.geometry(), repairing=check)
+    headers.check_tables(header, repairing=check)
     if header.crypt_method:
         raise BlockError("backcheck-engine does not implement encrypted images yet", errno.ENOTSUP)
     return _with_backing_name(_with_extensions(header, area), area)
@@ -108,11 +107,11 @@ async def open_image(opener: Opener) -> Image:
     try:
         await image.refcounts.load_table()
     except BlockError as error:
-        raise BlockError("Could not initialize refcount handling", error.errno) from error
+        raise error.prefixed("Could not initialize refcount handling: ") from error
     await _open_data_file(opener, image)
     if header.backing_name:
         opener.set_backing(header.backing_name, header.backing_format)
-    await _read_snapshots(image, check=opener.check)
+    await _read_snapshots(image)
     if writable and not opener.check:
         await _clear_unknown_features(image)
     return image
@@ -122,7 +121,7 @@ async def _read_l1(image: Image) -> None:
     try:
         await image.l1.load()
     except BlockError as error:
-        raise BlockError("Could not read L1 table", error.errno) from error
+        raise error.prefixed("Could not read L1 table: ") from error
 
 
 async def _open_data_file(opener: Opener, image: Image) -> None:
@@ -133,7 +132,7 @@ async def _open_data_file(opener: Opener, image: Image) -> None:
         if wanted:
             raise BlockError("'data-file' can only be set for images with an external data file", errno.EINVAL)
         if Autoclear.DATA_FILE_RAW in image.header.autoclear:
-            raise BlockError("data-file-raw requires data-file", errno.EINVAL)
+            raise BlockError("data-file-raw requires a data file", errno.EINVAL)
         return
     if not wanted and not image.header.data_file:
         raise BlockError("'data-file' is required for this image", errno.EINVAL)
@@ -142,8 +141,8 @@ async def _open_data_file(opener: Opener, image: Image) -> None:
     image.node.graph.refresh_permissions(image.node)
 
 
-async def _read_snapshots(image: Image, *, check: bool) -> None:
-    """Read the snapshot table; while checking, a bad one is not an obstacle."""
+async def _read_snapshots(image: Image) -> None:
+    """Read the snapshot table."""
     count, offset = image.header.snapshot_count, image.header.snapshots_offset
     if not count:
         return
@@ -158,9 +157,6 @@ async def _read_snapshots(image: Image, *, check: bool) -> None:
             reach *= 4
             continue
         break
-    if not check:
-        for snapshot in image.snapshots:
-            validate_snapshot_l1(snapshot, image.geometry)
 
 
 async def _clear_unknown_features(image: Image) -> None:

@@ -7,8 +7,7 @@ import struct
 from dataclasses import dataclass
 
 from backcheck_engine.block.image_upkeep import Snapshot
-from backcheck_engine.drivers.format.qcow2.geometry import Geometry
-from backcheck_engine.drivers.format.qcow2.header import MAX_L1, SNAPSHOT_HEADER_LENGTH, validate_table
+from backcheck_engine.drivers.format.qcow2.header import SNAPSHOT_HEADER_LENGTH
 from backcheck_engine.errors import BlockError
 
 _FIELDS = struct.Struct(">QIHHIIQII")
@@ -69,7 +68,11 @@ def parse_snapshots(data: bytes, count: int, current_size: int) -> tuple[list[St
         )
         at += _FIELDS.size
         if extra_length > _MAX_EXTRA:
-            raise BlockError(f"Too much extra metadata in snapshot table entry {number}", errno.EINVAL)
+            raise BlockError(
+                f"Too much extra metadata in snapshot table entry {number}",
+                errno.EINVAL,
+                hint="You can force-remove this extra metadata with qemu-img check -r all",
+            )
         end = at + extra_length + id_length + name_length
         if end > len(data):
             raise SnapshotTableTooShort
@@ -100,11 +103,6 @@ def parse_snapshots(data: bytes, count: int, current_size: int) -> tuple[list[St
 def table_reach(count: int) -> int:
     """A first guess of how many bytes the table of `count` snapshots takes."""
     return min(count * 256, _MAX_TABLE)
-
-
-def validate_snapshot_l1(snapshot: StoredSnapshot, geometry: Geometry) -> None:
-    """Refuse a snapshot whose L1 table cannot be."""
-    validate_table(snapshot.l1_offset, snapshot.l1_size, 8, MAX_L1, "Snapshot L1 table", geometry)
 
 
 def _extra_field(extra: bytes, at: int, default: int) -> int:

@@ -38,7 +38,7 @@ class Zeroer:
     async def write_zeroes(self, offset: int, length: int, *, may_unmap: bool) -> None:
         """Make a guest range read as zeroes by its entries. Raises ENOTSUP where only a buffer of zeroes can."""
         image, geometry = self._image, self._image.geometry
-        if image.header.version < 3:
+        if image.header.version < 3 and image.node.backing is not None:
             raise BlockError.from_errno(errno.ENOTSUP)
         size = geometry.subcluster_size
         end = offset + length
@@ -76,8 +76,11 @@ class Zeroer:
             if tail and offset < end:
                 end -= tail
                 await self._zero_subclusters(end, tail)
-        if end > offset:
+        if end > offset and self._image.header.version >= 3:
             await self._change(offset, end - offset, self._zero_change(may_unmap), DiscardKind.REQUEST, make=True)
+        elif end > offset:
+            # Version 2 has no zero clusters; without a backing file unallocated ones do as well.
+            await self._change(offset, end - offset, _forget_change, DiscardKind.REQUEST, make=False)
         await self._image.refcounts.pass_discards()
 
     async def _zero_subclusters(self, offset: int, length: int) -> None:
