@@ -21,7 +21,16 @@ def main(argv: list[str] | None = None) -> int:
     """Run the engine with QEMU's arguments; its exit status."""
     program = program_name()
     try:
-        settings = parse(sys.argv[1:] if argv is None else argv, program, current())
+        return _main(sys.argv[1:] if argv is None else argv, program)
+    except Exception as bug:
+        from backcheck_engine.machine.crash import end_with_bug
+
+        end_with_bug(bug, program)
+
+
+def _main(argv: list[str], program: str) -> int:
+    try:
+        settings = parse(argv, program, current())
     except HelpRequested as help_:
         sys.stdout.write(help_.text)
         return help_.status
@@ -65,7 +74,7 @@ def _run(settings: Settings, daemon: Daemon | None) -> int:
     from backcheck_engine.machine.lifetime import run_machine
 
     try:
-        run_machine(settings, endpoints, daemon)
+        run_machine(settings, endpoints.of_monitors, daemon)
     finally:
         if settings.pidfile:
             os.unlink(settings.pidfile)

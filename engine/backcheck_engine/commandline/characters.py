@@ -60,21 +60,23 @@ def parse_chardev(text: str) -> tuple[str, Characters]:
 
 
 def parse_short(text: str) -> Characters:
-    """The device that `-qmp TEXT` names. Raises OptionError in QEMU's words."""
+    """The device that `-qmp TEXT` names. Raises OptionError in QEMU's words, which say more below the first line."""
     if text in _SIMPLE:
         return _SIMPLE[text]
     kind, _, rest = text.partition(":")
-    if kind not in ("unix", "tcp"):
-        error = OptionError(f"'{text}' is not a valid char driver")
-        error.hint = text
-        raise error
     place, *more = rest.split(",", 1)
-    options = _checked(parse_flat(more[0]) if more else [])
+    try:
+        if kind not in ("unix", "tcp"):
+            raise OptionError(f"'{text}' is not a valid char driver")
+        options = _checked(parse_flat(more[0]) if more else [])
+    except OptionError as error:
+        error.hint = f"parse error: {text}"
+        raise
     if kind == "unix":
         return _socket(UnixAddress(place), options)
     host, separator, port = place.rpartition(":")
     if not separator:
-        raise OptionError("")
+        raise OptionError(f"parse error: {text}")
     return _socket(InetAddress(host.strip("[]"), port), options)
 
 

@@ -57,6 +57,17 @@ _OTHERS: Final = (
     ("ISA", "isa-debug-exit isa-serial"),
     ("virtio-bus", "virtio-scsi-device virtio-serial-device"),
 )
+_DISK_PROPERTIES: Final = """
+    account-failed account-invalid acpi-index addr backend_defaults bootindex bus channel
+    command_serr_enable config-wce detect_zeroes device_id discard discard_granularity disable-legacy
+    disable-modern drive failover_pair_id id iothread iothread-vq-mapping ioeventfd iommu_platform
+    logical_block_size lun max-discard-sectors max-write-zeroes-sectors max_ioqpairs mdts min_io_size
+    model multifunction num-queues opt_io_size packed page-per-vq physical_block_size port port_index
+    product queue-size queue_reset queues quirks removable report-discard-granularity request-merging
+    rerror romfile rombar rotation_rate scsi scsi_version scsi-id seg-max-adjust serial share-rw unit
+    vectors vendor ver werror write-cache write-zeroes wwn cyls heads secs drive-type event_idx
+    indirect_desc max_transfer_size max_io_size max_unmap_size dpofua x-disable-pcie x-pcie-lnksta-dllla
+"""
 _SCSI_CONTROLLERS: Final = ("virtio-scsi-pci", "virtio-scsi-device", "lsi53c895a", "megasas", "pvscsi")
 _ALIASES: Final = {
     "virtio-blk": "virtio-blk-pci",
@@ -76,6 +87,11 @@ DEVICE_MODELS: Final = {
 
 def is_machine(name: str) -> bool:
     return bool(_MACHINE.fullmatch(name))
+
+
+def has_property(model: DeviceModel, name: str) -> bool:
+    """Whether a device takes a property; of those without a drive all are accepted."""
+    return not model.is_disk or name in _DISK_PROPERTIES.split()
 
 
 def device_model(name: str) -> DeviceModel | None:

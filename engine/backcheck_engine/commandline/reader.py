@@ -14,10 +14,10 @@ from backcheck_engine.commandline.errors import CommandLineError, HelpRequested
 from backcheck_engine.commandline.settings import (
     BlockdevSettings,
     Characters,
+    CharactersSettings,
     DeviceSettings,
     MonitorMode,
     MonitorSettings,
-    ObjectSettings,
     OtherCharacters,
     Settings,
 )
@@ -35,7 +35,6 @@ _DISKS: Final = {
     "hdd": ("3", "disk"),
     "cdrom": ("2", "cdrom"),
 }
-_OBJECT_TYPES: Final = ("throttle-group", "iothread", "secret", "main-loop")
 _POLICIES: Final = {"deprecated-input": ("accept", "reject", "crash"), "unstable-input": ("accept", "reject", "crash")}
 
 
@@ -81,7 +80,7 @@ class _Reader:
     def __init__(self, program: str, release: Release) -> None:
         self._release = release
         self._settings = Settings(program=program)
-        self._characters: dict[str, Characters] = {}
+        self._characters: dict[str, CharactersSettings] = {}
         self._used: set[str] = set()
         self._waiting_monitors: list[tuple[str, MonitorMode, bool, str]] = []
         self._has_stdio = False
@@ -128,8 +127,10 @@ class _Reader:
                 )
                 raise CommandLineError(in_use, location)
             self._used.add(name)
-            self._add_monitor(self._characters[name], mode, pretty, location)
-        self._settings.idle_characters = [device for name, device in self._characters.items() if name not in self._used]
+            self._add_monitor(self._characters[name], mode, location, pretty=pretty)
+        self._settings.idle_characters = [
+            characters for name, characters in self._characters.items() if name not in self._used
+        ]
         return self._settings
 
     # Information.
@@ -233,7 +234,7 @@ class _Reader:
                 from backcheck_engine.commandline.help import format_help
 
                 raise HelpRequested(format_help())
-            if item.is_flag and self._release >= QEMU_7_2:
+            if item.is_flag and item.key not in _HELP_WORDS and self._release >= QEMU_7_2:
                 self._warn_about_flag(item.key, item.value, location)
         drive = parse_drive(argument, location)
         if drive.name and any(drive.name == other.name for other in self._settings.drives):
@@ -282,23 +283,12 @@ class _Reader:
         self._settings.devices.append(DeviceSettings(driver=driver, properties=properties, location=location))
 
     def _object(self, argument: str, location: str) -> None:
-        tree = self._json(argument) if argument.startswith("{") else parse_nested_object(argument)
-        type_name = tree.pop("qom-type", None)
-        if type_name is None:
-            raise OptionError("Parameter 'qom-type' is missing")
-        if type_name not in _OBJECT_TYPES:
-            old = f"invalid object type: {type_name}"
-            new = f"Parameter 'qom-type' does not accept value '{type_name}'"
-            raise OptionError(old if self._release < QEMU_7_2 else new)
-        name = tree.pop("id", None)
-        if not isinstance(name, str):
-            raise OptionError("Parameter 'id' is missing")
-        check_identifier(name)
-        if any(name == other.name for other in self._settings.objects):
-            raise OptionError(f"Duplicate ID '{name}' for object")
-        self._settings.objects.append(
-            ObjectSettings(type_name=str(type_name), name=name, properties=tree, location=location)
-        )
+        from backcheck_engine.commandline.objects import parse_object
+
+        found = parse_object(self._json(argument) if argument.startswith("{") else argument, location, self._release)
+        if any(found.name == other.name for other in self._settings.objects):
+            raise OptionError(f"Duplicate ID '{found.name}' for object")
+        self._settings.objects.append(found)
 
     # Monitors.
 
@@ -311,7 +301,7 @@ class _Reader:
         if name in self._characters:
             raise OptionError(f"Duplicate ID '{name}' for chardev")
         self._claim_stdio(device)
-        self._characters[name] = device
+        self._characters[name] = CharactersSettings(device, location)
 
     def _mon(self, argument: str, location: str) -> None:
         if self._release >= QEMU_11_1:
@@ -344,14 +334,19 @@ class _Reader:
         if kind == "chardev" and separator:
             self._waiting_monitors.append((name, mode, pretty, location))
             return
-        device = parse_short(argument)
+        try:
+            device = parse_short(argument)
+        except OptionError as error:
+            # QEMU says the second half as a message of its own.
+            also = f"{self._settings.program}: {location}: {error.hint}" if error.hint else None
+            raise CommandLineError(error.message, location, hint=also) from error
         self._claim_stdio(device)
-        self._add_monitor(device, mode, pretty, location)
+        self._add_monitor(CharactersSettings(device, location), mode, location, pretty=pretty)
 
-    def _add_monitor(self, device: Characters, mode: MonitorMode, pretty: bool, location: str) -> None:
-        if mode is MonitorMode.READLINE and device is not OtherCharacters.NULL:
+    def _add_monitor(self, device: CharactersSettings, mode: MonitorMode, location: str, *, pretty: bool) -> None:
+        if mode is MonitorMode.READLINE and device.characters is not OtherCharacters.NULL:
             raise CommandLineError("backcheck-engine does not implement human monitors yet", location)
-        self._settings.monitors.append(MonitorSettings(characters=device, mode=mode, pretty=pretty, location=location))
+        self._settings.monitors.append(MonitorSettings(device, mode, pretty))
 
     def _claim_stdio(self, device: Characters) -> None:
         if device is OtherCharacters.STDIO:
@@ -368,14 +363,6 @@ class _Reader:
 
     def _warn(self, text: str) -> None:
         self._settings.warnings.append(f"{self._settings.program}: {text}\n")
-
-
-def parse_nested_object(argument: str) -> JsonObject:
-    """-object in its own notation. Raises OptionError."""
-    if argument.split(",")[0] in _HELP_WORDS:
-        listed = "".join(f"  {name}\n" for name in _OBJECT_TYPES)
-        raise HelpRequested(f"List of user creatable objects:\n{listed}")
-    return parse_nested(argument, "qom-type")
 
 
 def _is_hexadecimal(digits: str) -> bool:

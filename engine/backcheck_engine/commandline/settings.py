@@ -41,13 +41,19 @@ class MonitorMode(Enum):
     READLINE = "readline"
 
 
+class CharactersSettings(NamedTuple):
+    """A character device, and the option that asks for it."""
+
+    characters: Characters
+    location: str
+
+
 class MonitorSettings(NamedTuple):
     """One monitor."""
 
-    characters: Characters
+    device: CharactersSettings
     mode: MonitorMode
     pretty: bool = False
-    location: str = ""
 
 
 class BlockdevSettings(NamedTuple):
@@ -92,7 +98,7 @@ class Settings:
     drives: list[DriveSettings] = field(default_factory=list)
     devices: list[DeviceSettings] = field(default_factory=list)
     objects: list[ObjectSettings] = field(default_factory=list)
-    idle_characters: list[Characters] = field(default_factory=list)
+    idle_characters: list[CharactersSettings] = field(default_factory=list)
     """Character devices that no monitor uses."""
     warnings: list[str] = field(default_factory=list)
     """Printed on standard error, in order, before anything is opened."""

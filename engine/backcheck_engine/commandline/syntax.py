@@ -88,7 +88,8 @@ def _insert(tree: JsonObject, key: str, value: str) -> None:
     components = key.split(".")
     for component in components:
         if not _KEY_COMPONENT.fullmatch(component):
-            raise OptionError(f"Invalid parameter '{key if component else ''}'")
+            shown = "" if not component or ",," in key else key
+            raise OptionError(f"Invalid parameter '{shown}'")
     for position, component in enumerate(components[:-1]):
         below = tree.setdefault(component, {})
         if not isinstance(below, dict):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from backcheck_engine.commandline.errors import CommandLineError
-from backcheck_engine.commandline.settings import Characters, OtherCharacters, SocketCharacters
+from backcheck_engine.commandline.settings import CharactersSettings, OtherCharacters, SocketCharacters
 from backcheck_engine.errors import OptionError
 from backcheck_engine.monitor.endpoint import Endpoint, Nobody, SocketClient, SocketServer, Stdio
 
@@ -14,30 +14,38 @@ if TYPE_CHECKING:
     from backcheck_engine.commandline.settings import Settings
 
 
-def open_endpoints(settings: Settings) -> list[Endpoint]:
-    """The endpoints of all monitors, in their order. Raises CommandLineError."""
-    endpoints: list[Endpoint] = []
-    for monitor in settings.monitors:
-        try:
-            endpoints.append(_open_endpoint(monitor.characters, f"{settings.program}: {monitor.location}"))
-        except OptionError as error:
-            raise CommandLineError.at(monitor.location, error) from error
-    for characters in settings.idle_characters:
-        _open_endpoint(characters, settings.program)
-    return endpoints
+class Endpoints(NamedTuple):
+    """All that was opened."""
+
+    of_monitors: list[Endpoint]
+    """In the order of `settings.monitors`."""
+    idle: list[Endpoint]
+    """Character devices that nothing uses; they are there nevertheless."""
 
 
-def _open_endpoint(characters: Characters, place: str) -> Endpoint:
+def open_endpoints(settings: Settings) -> Endpoints:
+    """The endpoints of all character devices. Raises CommandLineError."""
+    program = settings.program
+    return Endpoints(
+        [_open_endpoint(monitor.device, program) for monitor in settings.monitors],
+        [_open_endpoint(device, program) for device in settings.idle_characters],
+    )
+
+
+def _open_endpoint(device: CharactersSettings, program: str) -> Endpoint:
+    characters, location = device
     if characters is OtherCharacters.STDIO:
         return Stdio()
     if not isinstance(characters, SocketCharacters):
         return Nobody()
-    if not characters.server:
-        return SocketClient(characters.address)
-    server = SocketServer(characters.address)
+    try:
+        if not characters.server:
+            return SocketClient(characters.address)
+        server = SocketServer(characters.address)
+    except OptionError as error:
+        raise CommandLineError.at(location, error) from error
     if characters.wait:
-        sys.stderr.write(
-            f"{place}: info: QEMU waiting for connection on: disconnected:{characters.address},server=on\n"
-        )
+        waits_for = f"disconnected:{characters.address},server=on"
+        sys.stderr.write(f"{program}: {location}: info: QEMU waiting for connection on: {waits_for}\n")
         server.wait_for_client()
     return server

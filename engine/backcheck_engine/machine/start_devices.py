@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from backcheck_engine.block.backend import BlockBackend, OnError
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.commandline.devices import device_model
+from backcheck_engine.commandline.devices import device_model, has_property
 from backcheck_engine.commandline.errors import CommandLineError
 from backcheck_engine.errors import BlockError, EngineError, OptionError
 from backcheck_engine.monitor.block import add_node
@@ -128,6 +128,9 @@ class _Devices:
         if model is None:
             raise OptionError(f"'{device.driver}' is not a valid device model name")
         self._check_bus(model)
+        for name in device.properties:
+            if not has_property(model, name):
+                raise OptionError(f"Property '{model.name}.{name}' not found")
         self._has_scsi = self._has_scsi or model.provides_scsi
         if not model.is_disk:
             return

@@ -85,7 +85,7 @@ def _image_info(node: Node, release: Release, *, flat: bool) -> JsonObject:
     info = image_facts(node)
     if release >= QEMU_11_1:
         info["limits"] = _limits(node)
-    below = node.overlaid
+    below = node.below
     if below is not None and not flat:
         info["backing-image"] = _image_info(below, release, flat=False)
     return info

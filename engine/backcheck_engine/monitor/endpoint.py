@@ -119,7 +119,7 @@ class SocketServer:
             listener.bind(path)
         except OSError as error:
             listener.close()
-            raise _unix_error(error, path, "bind socket to") from error
+            raise _unix_error(error, path, f"Failed to bind socket to {path}") from error
         self._path = path
         return listener
 
@@ -158,7 +158,7 @@ def _connect(address: Address) -> socket.socket:
         return _inherited(address.descriptor)
     if isinstance(address, InetAddress):
         try:
-            return socket.create_connection((address.host, int(address.port)))
+            return socket.create_connection((address.host, address.port))
         except OSError as error:
             problem = f"Failed to connect to '{address.host}:{address.port}': {error.strerror}"
             raise OptionError(problem) from error
@@ -167,14 +167,14 @@ def _connect(address: Address) -> socket.socket:
         connection.connect(address.path)
     except OSError as error:
         connection.close()
-        raise _unix_error(error, address.path, "connect to") from error
+        raise _unix_error(error, address.path, f"Failed to connect to '{address.path}'") from error
     return connection
 
 
 def _listen_inet(address: InetAddress) -> socket.socket:
     place = f"{address.host}:{address.port}"
     try:
-        found = socket.getaddrinfo(address.host or None, int(address.port), 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+        found = socket.getaddrinfo(address.host or None, address.port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     except OSError as error:
         problem = f"address resolution failed for {place}: {error.strerror}"
         raise OptionError(problem) from error
@@ -189,7 +189,7 @@ def _listen_inet(address: InetAddress) -> socket.socket:
     return listener
 
 
-def _unix_error(error: OSError, path: str, action: str) -> OptionError:
+def _unix_error(error: OSError, path: str, problem: str) -> OptionError:
     if error.errno is None:
         return OptionError(f"UNIX socket path '{path}' is too long")
-    return OptionError(f"Failed to {action} '{path}': {error.strerror}")
+    return OptionError(f"{problem}: {error.strerror}")

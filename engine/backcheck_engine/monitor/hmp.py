@@ -61,13 +61,14 @@ async def _run(context: Context, found: HmpCommand, text: str, full_name: str) -
 
 
 async def help_(context: Context, arguments: HmpArguments) -> str:
-    name = arguments.texts.get("name")
-    if name is None:
+    name, _, item = arguments.texts.get("name", "").partition(" ")
+    if not name:
         return "".join(entry.help_line() for entry in COMMANDS)
-    if name == "info":
+    if name == "info" and not item:
         return await info(context, arguments)
-    found = find(COMMANDS, name)
-    return found.help_line() if found else f"unknown command: '{name}'\n"
+    table, prefix = (INFO_COMMANDS, "info ") if name == "info" else (COMMANDS, "")
+    found = find(table, item.strip() or name)
+    return found.help_line(prefix) if found else f"unknown command: '{arguments.texts['name']}'\n"
 
 
 async def info(context: Context, arguments: HmpArguments) -> str:

@@ -1,7 +1,8 @@
 """Reads a line of the human monitor: the command's words by its argument types, with QEMU's words for what is wrong.
 
 Argument types are written as in "nodes:-n,verbose:-v,device:B?": a flag, a block device's name (B), any text (s), a
-filename (F), a size in bytes with MiB as its unit (o); `?` makes it optional. Flags come first and in this order.
+filename (F), the rest of the line (S), a size in bytes with MiB as its unit (o); `?` makes it optional. Flags come
+first and in this order.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ def parse_arguments(command: str, specification: str, text: str) -> HmpArguments
             text = _take_flag(command, kind, types[position + 1 :], text, arguments)
             continue
         if not text and kind.is_optional:
+            continue
+        if kind.letter == "S":
+            arguments.texts[kind.name], text = text.rstrip(" "), ""
             continue
         word, text = _take_word(text)
         if kind.letter == "o":

@@ -73,8 +73,8 @@ COMMANDS: Final = (
     ),
     HmpCommand(("block_resize",), "device:B,size:o", "device size", "resize a block image", "hmp_block:block_resize"),
     HmpCommand(("cont", "c"), "", "", "resume emulation", "hmp_machine:cont"),
-    HmpCommand(("help", "?"), "name:s?", "[cmd]", "show the help", "hmp:help_"),
-    HmpCommand(("info",), "item:s?", "[subcommand]", "show various information about the system state", "hmp:info"),
+    HmpCommand(("help", "?"), "name:S?", "[cmd]", "show the help", "hmp:help_"),
+    HmpCommand(("info",), "item:S?", "[subcommand]", "show various information about the system state", "hmp:info"),
     HmpCommand(
         ("qemu-io",),
         "qdev:-d,device:B,command:s",
