@@ -53,12 +53,12 @@ async def _map(session: Session, invocation: Invocation) -> None:
 
 
 async def _run_length(session: Session, start: int, size: int) -> tuple[bool, int]:
-    """(whether what is at `start` is allocated in any node of the chain, for how many bytes)."""
+    """(whether this node itself decides what is at `start`, for how many bytes)."""
     try:
-        allocated, length = await session.node.is_allocated_above(None, False, start, size - start)
+        allocated, length = await session.node.is_allocated(start, size - start)
         offset = start + length
         while length and offset < size:
-            same, length = await session.node.is_allocated_above(None, False, offset, size - offset)
+            same, length = await session.node.is_allocated(offset, size - offset)
             if same != allocated:
                 break
             offset += length

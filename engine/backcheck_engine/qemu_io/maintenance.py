@@ -1,11 +1,11 @@
-"""The commands that act on the image as a whole or on the program: flush, truncate, reopen, sleep, help, signals."""
+"""The commands that act on the image as a whole or on the program: flush, truncate, sleep, signals."""
 
 import asyncio
 import os
 import signal
 
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.errors import BlockError, EngineError
+from backcheck_engine.errors import BlockError
 from backcheck_engine.qemu_io.arguments import size_argument
 from backcheck_engine.qemu_io.command import Command, Invocation
 from backcheck_engine.qemu_io.numbers import parse_integer
@@ -36,22 +36,6 @@ async def _truncate(session: Session, invocation: Invocation) -> None:
         raise CommandFailed(str(error), Channel.REPORT) from error
 
 
-async def _reopen(session: Session, invocation: Invocation) -> None:
-    """Turn the root node read-only or read-write, or change its cache mode; other options cannot be changed."""
-    from backcheck_engine.qemu_io.reopening import reopen
-
-    given = invocation.parse()
-    if given.operands:
-        raise invocation.wrong_shape()
-    if given.has("r") and given.has("w"):
-        raise CommandFailed("Only one of -r/-w option may be given", Channel.REPORT)
-    read_only = True if given.has("r") else False if given.has("w") else None
-    try:
-        await reopen(session.medium, read_only, given.options.get("c"), given.options.get("o"))
-    except EngineError as error:
-        raise CommandFailed(str(error), Channel.REPORT) from error
-
-
 async def _sleep(session: Session, invocation: Invocation) -> None:
     milliseconds = parse_integer(invocation.words[0])
     if milliseconds is None or milliseconds < 0:
@@ -73,14 +57,6 @@ async def _abort(session: Session, invocation: Invocation) -> None:
 COMMANDS = (
     Command(name="abort", summary="simulate a program crash using abort(3)", needs_file=False, run=_abort),
     Command(name="flush", alias="f", summary="flush all in-core file state to disk", run=_flush),
-    Command(
-        name="reopen",
-        usage="[(-r|-w)] [-c cache] [-o options]",
-        summary="reopens an image with new options",
-        maximum=None,
-        options="c:o:rw",
-        run=_reopen,
-    ),
     Command(
         name="sigraise",
         usage="signal",

@@ -50,7 +50,7 @@ async def run(invocation: Invocation) -> int:
     cache = given.last("cache") or "writeback"
     if cache not in CACHE_MODES:
         raise ToolError(f"Invalid source cache option: {cache}", status=EXIT_NOT_OPENED)
-    progress = Progress(invocation.program, enabled=given.has("progress") and not invocation.quiet)
+    progress = Progress(invocation.program, enabled=given.has("progress") and not invocation.quiet, step=2.0)
     async with opened_images() as images:
         first, second = [
             await images.open(

@@ -95,6 +95,8 @@ async def run(invocation: Invocation) -> int:
         async with opened_images() as images:
             backends = [await images.open(source) for source in sources]
             _check_target(given, target, len(backends))
+            if given.has("bitmaps"):
+                _check_bitmaps(backends)
             total = sum(backend.size for backend in backends)
             if not target.exists:
                 await _create(images, target, total)
@@ -162,9 +164,8 @@ def _names(invocation: Invocation) -> tuple[list[ImageName], Target]:
         raise ToolError("--target-is-zero requires use of -n flag")
     if len(given.operands) < 2:
         raise ToolError("Must specify image file name")
-    for key in ("source-snapshot", "bitmaps"):
-        if given.has(key):
-            raise ToolError(f"--{key} is not implemented")
+    if given.has("source-snapshot"):
+        raise ToolError("--source-snapshot is not implemented")
     source_cache = _cache(given, "source-cache", "writeback", "Invalid source cache option")
     target_cache = _cache(given, "target-cache", "unsafe", "Invalid cache option")
     source = ImageName(
@@ -209,6 +210,15 @@ def _check_target(given: Given, target: Target, sources: int) -> None:
     backing_format = target.backing_format or target.options.get("backing_fmt")
     if backing and not backing_format and release.current() >= release.QEMU_7_2:
         raise ToolError("Use of backing file requires explicit backing format")
+
+
+def _check_bitmaps(sources: "list[BlockBackend]") -> None:
+    """Raise ToolError where there are bitmaps, as they cannot be copied."""
+    for source in sources:
+        facts = source.inserted_node().driver.specific_info() or {}
+        data = facts.get("data")
+        if isinstance(data, dict) and data.get("bitmaps"):
+            raise ToolError("--bitmaps is not implemented for an image that has bitmaps")
 
 
 def _compresses(format_name: str) -> bool:

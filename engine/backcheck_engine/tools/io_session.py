@@ -1,7 +1,7 @@
 """What backcheck-io does with its file: opens it, runs commands on it, closes it; and the commands a program has."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -115,6 +115,7 @@ class IoSession:
         self._program = program
         self._images = Images()
         self._temporary: Path | None = None
+        self._opened: OpenRequest | None = None
         self._session = Session(
             None,
             {
@@ -138,6 +139,7 @@ class IoSession:
         except EngineError as error:
             device = "" if request.is_options or request.name is None else f" device {request.name}"
             raise ToolError(f"can't open{device}: {error}", hint=error.hint) from error
+        self._opened = request
         self._session.backend = backend
         self._session.copy_on_read = request.copy_on_read
 
@@ -179,6 +181,14 @@ class IoSession:
                 run=self._open_command,
             ),
             Command(
+                name="reopen",
+                usage="[(-r|-w)] [-c cache] [-o options]",
+                summary="reopens an image with new options",
+                maximum=None,
+                options="c:o:rw",
+                run=self._reopen_command,
+            ),
+            Command(
                 name="quit",
                 alias="q",
                 summary="exit the program",
@@ -204,6 +214,30 @@ class IoSession:
             await self.open(OpenRequest.from_command(given))
         except ToolError as error:
             raise CommandFailed(error.message + (f"\n{error.hint}" if error.hint else ""), Channel.REPORT) from error
+
+    async def _reopen_command(self, session: Session, invocation: Invocation) -> None:
+        """Close the file and open it anew, which for a file of one's own comes to the same as changing it."""
+        given = invocation.parse()
+        if given.operands:
+            raise invocation.wrong_shape()
+        if given.has("r") and given.has("w"):
+            raise CommandFailed("Only one -r/-w option may be given", Channel.REPORT)
+        cache = given.options.get("c")
+        if cache is not None and cache not in CACHE_MODES:
+            raise CommandFailed(f"Invalid cache option: {cache}", Channel.REPORT)
+        for key in parse_options(given.options.get("o", "")):
+            raise CommandFailed(f"Cannot change the option '{key}'", Channel.REPORT)
+        assert self._opened is not None
+        request = replace(
+            self._opened,
+            read_only=given.has("r") or (self._opened.read_only and not given.has("w")),
+            cache=self._opened.cache if cache is None else CACHE_MODES[cache],
+        )
+        try:
+            await self.close()
+            await self.open(request)
+        except ToolError as error:
+            raise CommandFailed(str(error), Channel.REPORT) from error
 
     async def _quit_command(self, session: Session, invocation: Invocation) -> None:
         self.is_over = True
