@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backcheck.faults import FailAlways, FailOnce
     from backcheck.images import Extent, Image
     from backcheck.jobs import Job, Moment
+    from backcheck.json_types import JsonObject, JsonValue
 
 __all__ = [
     "Case",
@@ -31,6 +32,8 @@ __all__ = [
     "GiB",
     "Image",
     "Job",
+    "JsonObject",
+    "JsonValue",
     "KiB",
     "MiB",
     "Moment",
@@ -49,6 +52,8 @@ _LOADED_LATE = {
     "FailOnce": "faults",
     "Image": "images",
     "Job": "jobs",
+    "JsonObject": "json_types",
+    "JsonValue": "json_types",
     "Moment": "jobs",
     "Node": "disks",
     "between": "expectations",

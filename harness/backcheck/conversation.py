@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 
 from backcheck.backups import BACKUP_COMMANDS
-from backcheck.disks import Drive
-from backcheck.expectations import wire_name
+from backcheck.disks import Drive, Node
+from backcheck.expectations import render_got, wire_name
 from backcheck.jobs import Job, Moment
-from backcheck.json_types import JsonObject, JsonValue
+from backcheck.json_types import JsonObject, JsonValue, as_json, objects
 from backcheck.qmp import Exchange
 from backcheck.schema import CommandSchema, Schema
 from backcheck.session import Session
@@ -20,7 +20,7 @@ class Conversation:
         self._session = session
         self._jobs: list[Job] = []
 
-    def qmp(self, command: str, arguments: JsonObject | None = None, /, **more: JsonValue) -> JsonValue:
+    def qmp(self, command: str, arguments: Mapping[str, object] | None = None, /, **more: JsonValue) -> JsonValue:
         """Sends a command that must succeed and returns its value; both are in the golden.
 
         Names of keyword arguments have an underscore where QMP has `-`; those in `arguments` are taken as they are.
@@ -32,7 +32,7 @@ class Conversation:
     def expect_error(
         self,
         command: str,
-        arguments: JsonObject | None = None,
+        arguments: Mapping[str, object] | None = None,
         /,
         *,
         error: str | None = None,
@@ -55,12 +55,11 @@ class Conversation:
             self._session.fail(command, expected=f"{error_class or 'error'} {error or ''!r}", got=got)
         return exchange
 
-    def exchange(self, command: str, arguments: JsonObject | None = None, /, **more: JsonValue) -> Exchange:
+    def exchange(self, command: str, arguments: Mapping[str, object] | None = None, /, **more: JsonValue) -> Exchange:
         """Sends a command and returns the exchange, success or error."""
-        named = {**(arguments or {}), **{wire_name(key): value for key, value in more.items()}}
-        return self._session.execute(command, named, recorded=True)
+        return self._session.execute(command, _named(arguments, more), recorded=True)
 
-    def qmp_object(self, message: JsonObject) -> Exchange:
+    def qmp_object(self, message: Mapping[str, object]) -> Exchange:
         """Sends an object as it is, also one that the schema refuses; it must have `execute`."""
         return self._session.send(json.dumps(message), {}, recorded=True, message=message)
 
@@ -68,23 +67,39 @@ class Conversation:
         """A line for the human monitor; the golden has it as human-monitor-command. Returns what it prints."""
         return str(self.qmp("human-monitor-command", {"command-line": line}))
 
-    def ask(self, command: str, arguments: JsonObject | None = None, /, **more: JsonValue) -> JsonValue:
+    def ask(self, command: str, arguments: Mapping[str, object] | None = None, /, **more: JsonValue) -> JsonValue:
         """The value of a command that must succeed, unrecorded: for predicates and for what is too large to freeze."""
-        return self._session.ask(
-            command, {**(arguments or {}), **{wire_name(key): value for key, value in more.items()}}
-        )
+        return self._session.ask(command, _named(arguments, more))
 
     def command_schema(self, command: str) -> CommandSchema | None:
         """What query-qmp-schema tells about a command, unrecorded; None when there is none of that name."""
         return Schema(self.ask("query-qmp-schema")).command(command)
 
+    def nodes(self) -> Sequence[JsonObject]:
+        """All named nodes, by query-named-block-nodes, unrecorded."""
+        return objects(self.ask("query-named-block-nodes", flat=True))
+
     def node_info(self, node_name: str) -> JsonObject:
         """The node's element of query-named-block-nodes, unrecorded."""
-        return self._pick("query-named-block-nodes", {"flat": True}, "node-name", node_name)
+        return self._only("query-named-block-nodes", self.nodes(), {"node-name": node_name})
+
+    def find_node(self, **wanted: JsonValue) -> Node:
+        """The one node of which query-named-block-nodes says this, `t.find_node(file="base.img", drv=t.format)`."""
+        keys = {wire_name(key): value for key, value in wanted.items()}
+        info = self._only("query-named-block-nodes", self.nodes(), keys)
+        return Node(self._session, str(info["node-name"]), None)
 
     def drive_info(self, drive: Drive | str) -> JsonObject:
         """The drive's element of query-block, unrecorded."""
-        return self._pick("query-block", {}, "device", drive.id if isinstance(drive, Drive) else drive)
+        name = drive.id if isinstance(drive, Drive) else drive
+        return self._only("query-block", objects(self.ask("query-block")), {"device": name})
+
+    def inserted(self, drive: Drive | str) -> JsonObject:
+        """What query-block tells of the drive's root node, unrecorded. Fails the case when there is no medium."""
+        inserted = self.drive_info(drive).get("inserted")
+        if not isinstance(inserted, Mapping):
+            self._session.fail("query-block", expected="a drive with a medium", got="none")
+        return inserted
 
     def wait_event(self, name: str, *, seconds: float | None = None) -> Moment:
         """Waits for the first event of that name that is no job's, as STOP; the golden has those up to it here."""
@@ -114,10 +129,15 @@ class Conversation:
         if exchange.error_class is not None and exchange.name in BACKUP_COMMANDS:
             self._session.recorder.claim(str(job_id), exchange.reply_at)
 
-    def _pick(self, command: str, arguments: JsonObject, key: str, wanted: str) -> JsonObject:
-        listed = self._session.ask(command, arguments)
-        assert isinstance(listed, Sequence)
-        for item in listed:
-            if isinstance(item, Mapping) and item.get(key) == wanted:
-                return item
-        self._session.fail(command, expected=f"{key}={wanted} in the list", got="not there")
+    def _only(self, command: str, listed: Sequence[JsonObject], wanted: JsonObject) -> JsonObject:
+        """The one element of a list that has these values."""
+        found = [item for item in listed if all(item.get(key) == value for key, value in wanted.items())]
+        if len(found) != 1:
+            self._session.fail(command, expected=f"one with {render_got(wanted, list(wanted))}", got=str(len(found)))
+        return found[0]
+
+
+def _named(arguments: Mapping[str, object] | None, more: JsonObject) -> JsonObject:
+    """Arguments as on the wire."""
+    named = {key: as_json(value) for key, value in (arguments or {}).items()}
+    return {**named, **{wire_name(key): value for key, value in more.items()}}

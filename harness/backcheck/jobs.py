@@ -12,7 +12,7 @@ from backcheck.errors import UsageError
 from backcheck.events import JOB_ID_KEYS, JOB_STATUS_CHANGE
 from backcheck.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
 from backcheck.images import Image
-from backcheck.json_types import JsonObject
+from backcheck.json_types import JsonObject, number, objects
 from backcheck.qmp import Exchange
 from backcheck.session import Session
 from backcheck.transcript import RawMessage, State
@@ -189,14 +189,27 @@ class Job:
         """Its element of query-block-jobs, unrecorded. Fails the case when it is not listed."""
         return self._listed("query-block-jobs", "device")
 
+    def offset(self) -> int:
+        """How many bytes query-block-jobs says are done, unrecorded."""
+        return number(self.query()["offset"])
+
+    def wait_offset(self, *, above: int = 0) -> int:
+        """Asks until `offset()` is above that, and returns it; unrecorded."""
+        recorder = self._session.recorder
+
+        def look() -> int | None:
+            offset = self.offset()
+            return offset if offset > above else None
+
+        return recorder.wait(look, waiting_for=f"the offset of {self.id} to be above {above}")
+
     def query_job(self) -> JsonObject:
         """Its element of query-jobs, unrecorded. Fails the case when it is not listed."""
         return self._listed("query-jobs", "id")
 
     def is_listed(self) -> bool:
         """Whether query-jobs still lists it."""
-        jobs = cast(list[JsonObject], self._session.ask("query-jobs"))
-        return any(job["id"] == self.id for job in jobs)
+        return any(job["id"] == self.id for job in objects(self._session.ask("query-jobs")))
 
     def record(self, *keys: str) -> JsonObject:
         """Puts these keys of query-block-jobs into the golden and returns the element; all keys when none is named."""
@@ -302,7 +315,7 @@ class Job:
         self._session.recorder.mark_asserted(message.at, asserted_keys(expected))
 
     def _listed(self, command: str, key: str) -> JsonObject:
-        jobs = cast(list[JsonObject], self._session.ask(command))
+        jobs = objects(self._session.ask(command))
         for job in jobs:
             if job[key] == self.id:
                 return job

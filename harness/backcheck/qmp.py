@@ -16,7 +16,7 @@ from qemu.qmp.message import Message
 
 from backcheck.errors import CaseTimeout, ImplementationError
 from backcheck.event_loop import loop_thread
-from backcheck.json_types import JsonObject, JsonValue
+from backcheck.json_types import JsonObject, JsonValue, as_json
 from backcheck.recorder import Recorder
 from backcheck.transcript import Direction
 
@@ -61,7 +61,7 @@ class RecordingClient(QMPClient):
         return super()._cb_inbound(msg)
 
     def _record(self, direction: Direction, message: Message) -> int:
-        return self.recorder.record(direction, self.name or "", {key: _json(value) for key, value in message.items()})
+        return self.recorder.record(direction, self.name or "", {key: as_json(value) for key, value in message.items()})
 
 
 class Monitor:
@@ -93,7 +93,7 @@ class Monitor:
     async def _connect(self, connection: socket.socket, on_end: Callable[[str], None]) -> None:
         await self._client.connect(connection)
         if self._client.greeting is not None:
-            self.greeting = {key: _json(value) for key, value in self._client.greeting._asdict().items()}
+            self.greeting = {key: as_json(value) for key, value in self._client.greeting._asdict().items()}
         self._watcher = asyncio.create_task(self._watch(on_end))
 
     async def _watch(self, on_end: Callable[[str], None]) -> None:
@@ -134,7 +134,7 @@ class Monitor:
             return self._recorder.wait(lambda: None, waiting_for="the monitor's end", seconds=CLOSE_TIMEOUT_S)
         except QMPError as error:
             raise ImplementationError(f"{name}: {error}", self._recorder.last()) from error
-        return self._exchange(name, arguments, _json(value), None)
+        return self._exchange(name, arguments, as_json(value), None)
 
     def _exchange(self, name: str, arguments: JsonObject, value: JsonValue, error: ExecuteError | None) -> Exchange:
         return Exchange(
@@ -158,13 +158,3 @@ class Monitor:
         self._closing.set()
         if self._watcher is not None:
             await self._watcher
-
-
-def _json(value: object) -> JsonValue:
-    """The value as JSON; whatever came from the wire is."""
-    if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    assert value is None or isinstance(value, bool | int | float | str), value
-    return value

@@ -92,7 +92,9 @@ class Session:
             )
         return self.send(name, arguments, recorded=recorded)
 
-    def send(self, name: str, arguments: JsonObject, *, recorded: bool, message: JsonObject | None = None) -> Exchange:
+    def send(
+        self, name: str, arguments: JsonObject, *, recorded: bool, message: Mapping[str, object] | None = None
+    ) -> Exchange:
         """Sends a command whatever is held; `message` instead of the object that is made of name and arguments."""
         self.start()
         if message is None:
