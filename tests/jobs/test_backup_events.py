@@ -68,13 +68,18 @@ def test_cancelled_while_it_sleeps_it_is_gone_before_the_reply() -> None:
     run(story)
 
 
-def test_cancelled_while_it_copies_it_ends_when_the_copy_does() -> None:
+@pytest.mark.parametrize("workers", [1, 64])
+def test_verbs_do_not_wait_for_a_copy_in_flight(workers: int) -> None:
     async def story() -> None:
         machine = Machine()
         machine.fill()
         gate = machine.target.hold("write", 0)
-        job = await machine.backup()
+        job = await machine.backup(max_workers=workers)
         await gate.entered.wait()
+        assert machine.block_job().describe_block_job()["busy"] is False
+        await machine.jobs.pause(job)
+        shown = machine.block_job().describe_block_job()
+        assert (shown["busy"], shown["paused"], shown["status"]) == (True, True, "running")
         await machine.jobs.cancel(job)
         assert machine.lane() == START
         machine.target.open_gate(gate)

@@ -258,6 +258,7 @@ class BlockCopyCall:
         self._long_zeroes = True
         self._area = _Area(start=0, end=0, method=_Method.DATA)
         self._workers: set[asyncio.Task[None]] = set()
+        self._chunks_in_flight = 0
         self._failure: CopyFailure | None = None
         self._bug: BaseException | None = None
         """What a worker raised that is not a failed request."""
@@ -268,13 +269,14 @@ class BlockCopyCall:
 
     @property
     def is_copying(self) -> bool:
-        """Whether requests of this pass are under way."""
-        return bool(self._workers)
+        """Whether chunks of this pass are in flight."""
+        return self._chunks_in_flight > 0
 
-    def cancel(self) -> None:
-        """Take no more chunks; the pass ends when those in flight have ended."""
+    def cancel(self, *, wake: bool = True) -> None:
+        """Take no more chunks; the pass ends when those in flight have ended, and what it sleeps, unless woken."""
         self.is_cancelled = True
-        self._wakeup.set()
+        if wake:
+            self._wakeup.set()
 
     def kick(self) -> None:
         """Look at the rate limit again."""
@@ -360,6 +362,7 @@ class BlockCopyCall:
     async def _work(self, chunk: _Chunk, method: _Method, is_long: bool) -> None:
         """Copy one chunk and end it."""
         copied = False
+        self._chunks_in_flight += 1
         try:
             failure = await self._state.copy_range(chunk.offset, chunk.length, method)
             copied = failure is None
@@ -371,6 +374,7 @@ class BlockCopyCall:
             elif self._failure is None:
                 self._failure = failure
         finally:
+            self._chunks_in_flight -= 1
             self._state.give_back(chunk, copied=copied)
 
     async def _wait(self) -> None:

@@ -85,6 +85,8 @@ class BackupJob(BlockJob):
         self._guard: Final = guard
         self._copy: Final[BlockCopy] = guard.copy
         self._call: BlockCopyCall | None = None
+        self._is_old: Final = release.current() < release.QEMU_7_2
+        """Before 6.0 a backup copied one cluster after the other, in its own coroutine."""
 
     def acquire(self) -> None:
         """Take the nodes and the initial speed, after the job is in the list. Raises BlockError."""
@@ -114,8 +116,8 @@ class BackupJob(BlockJob):
                 self._copy,
                 0,
                 self._copy.size,
-                max_workers=self._workers,
-                max_chunk=self._chunk,
+                max_workers=1 if self._is_old else self._options.max_workers,
+                max_chunk=self._copy.cluster_size if self._is_old else self._options.max_chunk,
             )
             try:
                 failure = await self._call.run()
@@ -127,19 +129,10 @@ class BackupJob(BlockJob):
             await self.pause_point()
         return None
 
-    @property
-    def _workers(self) -> int:
-        """Up to 6.0 a backup copied one cluster after the other."""
-        return self._options.max_workers if release.current() >= release.QEMU_7_2 else 1
-
-    @property
-    def _chunk(self) -> int:
-        return self._options.max_chunk if release.current() >= release.QEMU_7_2 else self._copy.cluster_size
-
     def interrupt(self) -> None:
-        """End the pass as soon as what is in flight has ended."""
+        """End the pass as soon as what is in flight has ended; before 6.0 a pause did not wake a sleeping job."""
         if self._call is not None:
-            self._call.cancel()
+            self._call.cancel(wake=self.is_cancelled or not self._is_old)
 
     def speed_changed(self) -> None:
         """Obey at once."""
@@ -153,7 +146,25 @@ class BackupJob(BlockJob):
         await self._guard.drop()
 
     @property
-    def has_requests_in_flight(self) -> bool:
+    def is_busy(self) -> bool:
+        """An interrupted pass that still has chunks in flight; otherwise the job only waits for its workers.
+
+        Before 6.0 the job copied by itself, and was busy unless it slept.
+        """
+        if self._call is None:
+            return False
+        return not self._call.is_sleeping if self._is_old else self._call.is_cancelled
+
+    @property
+    def is_quiet(self) -> bool:
+        return super().is_quiet or (self._is_old and self._call is not None and self._call.is_sleeping)
+
+    @property
+    def settles_before_the_reply(self) -> bool:
+        return not self._is_old and not self._has_requests_in_flight
+
+    @property
+    def _has_requests_in_flight(self) -> bool:
         """Whether chunks, or guest requests that the end of the job has to wait for, are under way."""
         return (self._call is not None and self._call.is_copying) or self._guard.node.in_flight > 0
 

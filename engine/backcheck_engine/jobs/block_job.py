@@ -122,6 +122,11 @@ class BlockJob(Job):
 
     # What clients see.
 
+    @property
+    def is_busy(self) -> bool:
+        """What a query calls busy: the job's own coroutine has something to do before it may wait again."""
+        return False
+
     def announce_pending(self) -> None:
         self.jobs.emit("BLOCK_JOB_PENDING", {"type": self.job_type, "id": self.id})
 
@@ -147,7 +152,7 @@ class BlockJob(Job):
             "io-status": self.io_status.value,
             "device": self.id,
             "auto-dismiss": self.auto_dismiss,
-            "busy": False,
+            "busy": self.is_busy,
             "len": self.total_progress,
             "offset": self.current_progress,
             "status": self.status.value,

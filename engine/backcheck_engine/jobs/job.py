@@ -237,9 +237,9 @@ class Job(ABC):
             waiter.cancel()
 
     @property
-    def has_requests_in_flight(self) -> bool:
-        """Whether the job's own requests, or some it has to wait for to end, are under way."""
-        return False
+    def settles_before_the_reply(self) -> bool:
+        """Whether a verb's reply waits for what the verb causes: nothing is in flight that would keep it waiting."""
+        return True
 
     def describe_progress(self) -> JsonObject:
         """The job's element of `query-jobs`."""

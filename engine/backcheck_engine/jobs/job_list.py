@@ -72,13 +72,13 @@ class JobList:
         """`job-cancel`. Returns at once while requests of the job are in flight, else when the job is concluded."""
         job.check_verb(Verb.CANCEL)
         await self._cancel(job)
-        if not job.has_requests_in_flight:
+        if job.settles_before_the_reply:
             await job.is_concluded.wait()
 
     async def pause(self, job: Job) -> None:
         """`job-pause`. Returns at once while requests of the job are in flight, else when the job stands still."""
         job.user_pause()
-        if job.is_started and not job.has_requests_in_flight:
+        if job.is_started and job.settles_before_the_reply:
             await job.wait_until_parked()
 
     async def finalize(self, job: Job) -> None:
