@@ -13,7 +13,7 @@ from pathlib import Path
 from backcheck.definition import CaseDefinition
 from backcheck.errors import ExpectationFailed, GoldenError
 from backcheck.golden import Golden, answer_of, compare_answers, expected_answer, parse_golden, render_steps, steps_of
-from backcheck.guards import Context
+from backcheck.guards import ENGINE, Context
 from backcheck.result import CaseResult, Outcome
 
 
@@ -128,7 +128,7 @@ def judge(definition: CaseDefinition, result: CaseResult, golden_folder: Path) -
     if difference is None:
         return record
     reason = f"the answer differs from golden/{definition.golden_name}"
-    if record.implementation not in golden.header.confirmed:
+    if record.implementation not in (*golden.header.confirmed, ENGINE):
         reason = f"unconfirmed release {record.implementation}: {reason}"
     return replace(record, judgement=Judgement.DIFFERS, reason=reason, difference=difference.lines)
 
