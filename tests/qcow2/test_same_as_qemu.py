@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ async def _make(node: Node, request: Request) -> None:
         await node.pwrite_zeroes(offset, length, RequestFlag.MAY_UNMAP if kind == "unmap" else RequestFlag.NONE)
 
 
+async def _make_all(image: Path, requests: list[Request]) -> None:
+    async with opened(image) as node:
+        for request in requests:
+            await _make(node, request)
+
+
 def _map(image: Path) -> list[dict[str, object]]:
     """What qemu-img maps, without the places in the file, as ranges of one kind."""
     ranges: list[dict[str, object]] = []
@@ -84,12 +91,7 @@ def test_requests_leave_the_same_image(
         commands = [f"{QEMU_IO[kind]} {offset} {length}" for kind, offset, length in requests]
         qemu_io(theirs, *commands, options=("-f", "qcow2", "-d", "unmap"))
 
-        async def use() -> None:
-            async with opened(ours) as node:
-                for request in requests:
-                    await _make(node, request)
-
-        run(use)
+        run(partial(_make_all, ours, requests))
         check(ours)
         qemu_img("compare", "-f", "qcow2", "-F", "qcow2", theirs, ours)
         assert _map(ours) == _map(theirs), requests

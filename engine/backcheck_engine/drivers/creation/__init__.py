@@ -1,4 +1,4 @@
-"""Making images: by filename and text options as `qemu-img create` and drive-backup do, and by QAPI's blockdev-create."""
+"""Making images: by filename and text options, as `qemu-img create` and drive-backup do, and by blockdev-create."""
 
 from backcheck_engine.drivers.creation.blockdev import blockdev_create, check_blockdev_create
 from backcheck_engine.drivers.creation.image import create_image

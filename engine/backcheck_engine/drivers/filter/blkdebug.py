@@ -261,8 +261,10 @@ class BlkdebugDriver(Driver):
     def refresh_filename(self) -> str | None:
         """blkdebug:CONFIG:IMAGE, when it says everything."""
         image = self._image.exact_filename
-        known = ("driver", "config", "image", "x-image", "filename", "node-name")
-        plain = all(key in known or key.startswith("image.") for key in self.node.options)
+        prefixes = tuple(name for name in self.strong_options if name.endswith("."))
+        plain = not any(
+            key.startswith(prefixes) or (key in self.strong_options and key != "config") for key in self.node.options
+        )
         return f"{_PREFIX}{self._config}:{image}" if plain and image else ""
 
     def child_permissions(

@@ -1,1 +1,1 @@
-"""The qcow2 format, versions 2 and 3: the metadata as plain data, and the driver that reads and writes images with it."""
+"""The qcow2 format, versions 2 and 3: its metadata as plain data, and the driver that reads and writes images."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine.drivers.format.qcow2.cache import MetadataCache
 from backcheck_engine.drivers.format.qcow2.header import MAX_REFCOUNT_TABLE
+from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
 from backcheck_engine.drivers.format.qcow2.overlap import Section
 from backcheck_engine.drivers.format.qcow2.refcount import RefcountBlock, RefcountRangeError
@@ -68,7 +69,7 @@ class Refcounts:
             return cached
         if offset & self._geometry.cluster_mask:
             await self._image.corruption(
-                f"Refblock offset {offset:#x} unaligned (reftable index: {index:#x})", fatal=True
+                f"Refblock offset {c_hex(offset)} unaligned (reftable index: {c_hex(index)})", fatal=True
             )
             raise BlockError.from_errno(errno.EIO)
         return await self.cache.load(offset)
@@ -86,10 +87,7 @@ class Refcounts:
         return block.get(cluster & (self._geometry.refcount_block_entries - 1)) if block is not None else None
 
     async def block_values(self, index: int) -> array[int] | None:
-        """All refcounts of one block, or None where there is no usable block."""
-        offset = self.table[index] if index < len(self.table) else 0
-        if offset & (REFCOUNT_TABLE_RESERVED_MASK | self._geometry.cluster_mask):
-            return None
+        """All refcounts of one block, or None where there is no block."""
         block = await self._block(index)
         return block.values() if block is not None else None
 

@@ -52,9 +52,9 @@ class _Check:
                 raise CheckFailed(result)
             if result.leaks or result.corruptions:
                 result.leaks, result.corruptions = before.leaks, before.corruptions
-                result.messages = before.messages
+                result.check_errors = before.check_errors
                 await self._compare(references.counts, self._repair)
-        await self._check_copied_flags(references.counts)
+        await self._check_copied_flags()
         if self._repair:
             await self._image.flush_caches()
         result.image_end_offset = (self._highest + 1) * self._image.geometry.cluster_size
@@ -67,10 +67,14 @@ class _Check:
         rebuild = False
         for start in range(0, len(counts), entries):
             wanted = counts[start : start + entries]
-            found = await refcounts.block_values(start // entries)
+            try:
+                found = await refcounts.block_values(start // entries)
+            except BlockError as error:
+                self._unknown(start, len(wanted), error)
+                continue
             found = found[: len(wanted)] if found is not None else None
             self._note_highest(start, wanted, found)
-            if found is not None and found.tolist() == wanted.tolist():
+            if found == wanted if found is not None else not any(wanted):
                 continue
             for at, reference in enumerate(wanted):
                 refcount = found[at] if found is not None else 0
@@ -78,6 +82,13 @@ class _Check:
                     rebuild |= refcount == 0
                     await self._report(start + at, refcount, reference, repair)
         return rebuild
+
+    def _unknown(self, start: int, count: int, error: BlockError) -> None:
+        """The refcounts of these clusters cannot be had."""
+        self._result.check_errors += count
+        self._result.messages += [
+            f"Can't get refcount for cluster {cluster}: {error.message}" for cluster in range(start, start + count)
+        ]
 
     def _note_highest(self, start: int, wanted: array[int], found: array[int] | None) -> None:
         for at in range(len(wanted) - 1, -1, -1):
@@ -107,6 +118,8 @@ class _Check:
         """Write refcounts anew from the references, then free what the old ones took."""
         result = self._result
         old = copy.deepcopy(result)
+        if self._image.is_lost:
+            raise CheckFailed(result)
         result.messages.append("Rebuilding refcount structure")
         await rebuild_refcounts(self._image, references.counts)
         result.corruptions = result.leaks = 0
@@ -125,21 +138,33 @@ class _Check:
 
     # COPIED flags.
 
-    async def _check_copied_flags(self, counts: array[int]) -> None:
+    async def _check_copied_flags(self) -> None:
         """An entry says COPIED exactly when its cluster has one reference."""
         image, bits = self._image, self._image.geometry.cluster_bits
         for index, entry in enumerate(image.l1.entries):
             offset = entry & OFFSET_MASK
-            if not offset or offset & image.geometry.cluster_mask or offset >> bits >= len(counts):
+            if not offset or offset & image.geometry.cluster_mask:
                 continue
-            refcount = await image.refcounts.get(offset >> bits)
+            refcount = await self._refcount(offset >> bits)
+            if refcount is None:
+                continue
             if (refcount == 1) != bool(entry & COPIED) and self._flag_finding(
                 f"OFLAG_COPIED L2 cluster: l1_index={index} l1_entry={entry:x} refcount={refcount}"
             ):
                 image.l1.set(index, offset | (COPIED if refcount == 1 else 0))
-            await self._check_table_flags(offset, counts)
+            await self._check_table_flags(offset)
 
-    async def _check_table_flags(self, table_offset: int, counts: array[int]) -> None:
+    async def _refcount(self, cluster: int) -> int | None:
+        """A cluster's refcount, or None where it cannot be had."""
+        cached = self._image.refcounts.cached_count(cluster)
+        if cached is not None:
+            return cached
+        try:
+            return await self._image.refcounts.get(cluster)
+        except BlockError:
+            return None
+
+    async def _check_table_flags(self, table_offset: int) -> None:
         image = self._image
         if image.has_data_file:
             return
@@ -148,10 +173,11 @@ class _Check:
         for index in range(0, len(table), words):
             entry = table[index]
             offset = entry & OFFSET_MASK
-            if not offset or entry & COMPRESSED or offset & mask or offset >> bits >= len(counts):
+            if not offset or entry & COMPRESSED or offset & mask:
                 continue
-            block = image.refcounts.cached_count(offset >> bits)
-            refcount = block if block is not None else await image.refcounts.get(offset >> bits)
+            refcount = await self._refcount(offset >> bits)
+            if refcount is None:
+                continue
             if (refcount == 1) != bool(entry & COPIED) and self._flag_finding(
                 f"OFLAG_COPIED data cluster: l2_entry={entry:x} refcount={refcount}"
             ):
@@ -160,7 +186,10 @@ class _Check:
 
     def _flag_finding(self, text: str) -> bool:
         """Report a wrong flag; whether it is to be put right."""
-        repaired = Repair.ERRORS in self._repair
+        result = self._result
+        repaired = Repair.ERRORS in self._repair or (
+            Repair.LEAKS in self._repair and not (result.check_errors or result.corruptions or result.leaks)
+        )
         self._result.messages.append(f"{'Repairing' if repaired else 'ERROR'} {text}")
         self._result.corruptions_fixed += repaired
         self._result.corruptions += not repaired

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from array import array
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from backcheck_engine.drivers.format.qcow2.bitmaps import read_directory
 from backcheck_engine.drivers.format.qcow2.compression import descriptor_range
 from backcheck_engine.drivers.format.qcow2.extended_l2 import ALL
 from backcheck_engine.drivers.format.qcow2.header import MAX_L1
+from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
 from backcheck_engine.drivers.format.qcow2.tables import (
     COMPRESSED,
     COPIED,
@@ -26,6 +28,8 @@ from backcheck_engine.errors import BlockError
 if TYPE_CHECKING:
     from backcheck_engine.drivers.format.qcow2.image import Image
 
+_MAX_EXTENSION = 1 << 40
+"""How far beyond the file's end a refcount block may lie for the file to be extended: more than that is damage."""
 _MAX_REFERENCES = (1 << 32) - 1
 
 
@@ -54,12 +58,12 @@ class References:
             where = f"ERROR snapshot {snapshot.id} ({snapshot.name})"
             if snapshot.l1_offset & self._geometry.cluster_mask:
                 self._error(
-                    f"{where} l1_offset={snapshot.l1_offset:#x}: L1 table is not cluster aligned; "
+                    f"{where} l1_offset={c_hex(snapshot.l1_offset)}: L1 table is not cluster aligned; "
                     "snapshot table entry corrupted"
                 )
             elif 8 * snapshot.l1_size > MAX_L1:
                 self._error(
-                    f"{where} l1_size={snapshot.l1_size:#x}: L1 table is too large; snapshot table entry corrupted"
+                    f"{where} l1_size={c_hex(snapshot.l1_size)}: L1 table is too large; snapshot table entry corrupted"
                 )
             else:
                 data = await image.file.pread(snapshot.l1_offset, 8 * snapshot.l1_size) if snapshot.l1_size else b""
@@ -67,7 +71,7 @@ class References:
         self._add(header.snapshots_offset, image.snapshot_table_length)
         await self._count_bitmaps()
         self._add(header.refcount_table_offset, header.refcount_table_clusters * self._geometry.cluster_size)
-        self._count_refcount_blocks()
+        await self._count_refcount_blocks()
 
     def _add(self, offset: int, length: int) -> None:
         """Count one reference to each cluster that a host range touches."""
@@ -76,7 +80,7 @@ class References:
         if offset + length - self._file_size >= self._geometry.cluster_size:
             self._error(
                 "ERROR: counting reference for region exceeding the end of the file by one cluster or more: "
-                f"offset {offset:#x} size {length:#x}"
+                f"offset {c_hex(offset)} size {c_hex(length)}"
             )
             return
         bits = self._geometry.cluster_bits
@@ -91,7 +95,7 @@ class References:
             if counts[cluster] < min(self._geometry.refcount_max, _MAX_REFERENCES):
                 counts[cluster] += 1
                 continue
-            self._error(f"ERROR: overflow cluster offset={cluster << bits:#x}")
+            self._error(f"ERROR: overflow cluster offset={c_hex(cluster << bits)}")
             self._result.messages.append(
                 "Use qemu-img amend to increase the refcount entry width or qemu-img convert to create a clean copy "
                 "if the image cannot be opened for writing"
@@ -99,7 +103,6 @@ class References:
 
     async def _count_l1(self, entries: array[int], offset: int, *, is_active: bool) -> None:
         self._add(offset, 8 * len(entries))
-        frontier = [0]
         for entry in entries:
             if not entry:
                 continue
@@ -109,12 +112,13 @@ class References:
             self._add(table_offset, self._geometry.cluster_size)
             if table_offset & self._geometry.cluster_mask:
                 self._error(f"ERROR l2_offset={table_offset:x}: Table is not cluster aligned; L1 entry corrupted")
-            elif table_offset:
-                await self._count_l2(table_offset, frontier, is_active=is_active)
+            if table_offset:
+                await self._count_l2(table_offset, is_active=is_active)
 
-    async def _count_l2(self, table_offset: int, frontier: list[int], *, is_active: bool) -> None:
-        """Count an L2 table's entries; `frontier` holds where the last data cluster ended."""
-        table = await self._image.l2.load(table_offset)
+    async def _count_l2(self, table_offset: int, *, is_active: bool) -> None:
+        """Count the references of an L2 table's entries."""
+        table = await self._table(table_offset)
+        frontier = [0]
         words = self._geometry.l2_words
         index, count = 0, self._geometry.l2_entries
         size = self._geometry.cluster_size
@@ -131,24 +135,30 @@ class References:
                 self._count_compressed(entry, index, table[index * words + 1] if words == 2 else 0, is_active)
             else:
                 bitmap = table[index * words + 1] if words == 2 else 0
-                if not self._is_misplaced(table_offset, table, index, bitmap):
-                    self._count_standard(entry, bitmap, run, frontier, is_active)
+                if not self._is_repaired(table_offset, table, index, bitmap):
+                    self._count_standard(entry, run, frontier, is_active)
             index += run
+
+    async def _table(self, offset: int) -> array[int]:
+        """An L2 table, also one at an offset where none can be."""
+        if offset & self._geometry.cluster_mask:
+            return unpack_words(await self._image.file.pread(offset, self._geometry.cluster_size))
+        return await self._image.l2.load(offset)
 
     def _count_compressed(self, entry: int, index: int, bitmap: int, is_active: bool) -> None:
         result = self._result
         offset, length = descriptor_range(entry, self._geometry)
         if entry & COPIED:
             self._error(
-                f"ERROR: coffset={entry & self._geometry.compressed_offset_mask:#x}: "
+                f"ERROR: coffset={c_hex(entry & self._geometry.compressed_offset_mask)}: "
                 "copied flag must never be set for compressed clusters"
             )
         if self._image.has_data_file:
-            self._error(f"ERROR compressed cluster {index} with data file, entry={entry:#x}")
+            self._error(f"ERROR compressed cluster {index} with data file, entry={c_hex(entry)}")
             return
         if bitmap:
             self._error(
-                f"ERROR compressed cluster {index} with non-zero subcluster allocation bitmap, entry={entry:#x}"
+                f"ERROR compressed cluster {index} with non-zero subcluster allocation bitmap, entry={c_hex(entry)}"
             )
             return
         self._add(offset, length)
@@ -157,8 +167,8 @@ class References:
             result.compressed_clusters += 1
             result.fragmented_clusters += 1
 
-    def _is_misplaced(self, table_offset: int, table: array[int], index: int, bitmap: int) -> bool:
-        """Report what is wrong with a standard entry; whether its place cannot be used."""
+    def _is_repaired(self, table_offset: int, table: array[int], index: int, bitmap: int) -> bool:
+        """Report what is wrong with a standard entry; whether it was put right and refers to nothing now."""
         entry = table[index * self._geometry.l2_words]
         if entry & L2_RESERVED_MASK:
             self._error(f"ERROR found l2 entry with reserved bits set: {entry:x}")
@@ -169,16 +179,16 @@ class References:
             return False
         if bitmap & ALL & (bitmap >> 32):
             self._error(f"ERROR offset={offset:x}: Allocated cluster has corrupted subcluster allocation bitmap")
-            return True
+            return False
         if not offset & self._geometry.cluster_mask:
             return False
-        if not entry & ZERO:
-            self._error(f"ERROR offset={offset:x}: Cluster is not properly aligned; L2 entry corrupted.")
-            return True
+        if bitmap & ALL if self._geometry.extended_l2 else not entry & ZERO:
+            self._error(f"ERROR offset={offset:x}: Data cluster is not properly aligned; L2 entry corrupted.")
+            return False
         text = f"offset={offset:x}: Preallocated cluster is not properly aligned; L2 entry corrupted."
         if Repair.ERRORS not in self._repair:
             self._error(f"ERROR {text}")
-            return True
+            return False
         self._result.messages.append(f"Repairing {text}")
         self._result.corruptions_fixed += 1
         table[index * self._geometry.l2_words] = ZERO
@@ -186,15 +196,14 @@ class References:
         self._image.l2.touch(table_offset, 8 * index * words, 8 * (index + 1) * words)
         return True
 
-    def _count_standard(self, entry: int, bitmap: int, run: int, frontier: list[int], is_active: bool) -> None:
-        """Count a run of standard clusters with contiguous places."""
+    def _count_standard(self, entry: int, run: int, frontier: list[int], is_active: bool) -> None:
+        """Count a run of standard clusters with contiguous places; `frontier` holds where the last one ended."""
         offset = entry & OFFSET_MASK
         placed = bool(offset) or (self._image.has_data_file and bool(entry & COPIED))
         if not placed:
             return
         size = self._geometry.cluster_size
-        holds_data = bool(bitmap & ALL) if self._geometry.extended_l2 else not entry & ZERO
-        if is_active and holds_data:
+        if is_active:
             self._result.allocated_clusters += run
             if frontier[0] and offset != frontier[0]:
                 self._result.fragmented_clusters += 1
@@ -229,7 +238,7 @@ class References:
                 if entry & OFFSET_MASK:
                     self._add(entry & OFFSET_MASK, self._geometry.cluster_size)
 
-    def _count_refcount_blocks(self) -> None:
+    async def _count_refcount_blocks(self) -> None:
         bits = self._geometry.cluster_bits
         for index, entry in enumerate(self._image.refcounts.table):
             if not entry:
@@ -237,16 +246,38 @@ class References:
             offset = entry & ~REFCOUNT_TABLE_RESERVED_MASK
             problem = ""
             if entry & REFCOUNT_TABLE_RESERVED_MASK:
-                problem = f"ERROR refcount table entry {index} has reserved bits set"
+                problem = f"refcount table entry {index} has reserved bits set"
             elif offset & self._geometry.cluster_mask:
-                problem = f"ERROR refcount block {index} is not cluster aligned; refcount table entry corrupted"
+                problem = f"refcount block {index} is not cluster aligned; refcount table entry corrupted"
             elif offset >> bits >= len(self.counts):
-                problem = f"ERROR refcount block {index} is outside image"
+                if not await self._extend_file(index, offset):
+                    self._error(f"ERROR refcount block {index} is outside image")
+                continue
             else:
                 self._add(offset, self._geometry.cluster_size)
                 count = self.counts[offset >> bits]
                 if count == 1:
                     continue
-                problem = f"ERROR refcount block {index} refcount={count}"
-            self._error(problem)
+                problem = f"refcount block {index} refcount={count}"
+            self._error(f"ERROR {problem}")
             self.needs_rebuild = True
+
+    async def _extend_file(self, index: int, offset: int) -> bool:
+        """Repair a refcount block outside the file by making the file longer."""
+        if Repair.ERRORS not in self._repair:
+            return False
+        self._result.messages.append(f"Repairing refcount block {index} is outside image")
+        try:
+            if offset > self._file_size + _MAX_EXTENSION:
+                raise BlockError.from_errno(errno.EFBIG)
+            await self._image.file.truncate(offset + self._geometry.cluster_size, exact=False)
+        except BlockError as error:
+            self._error(f"ERROR could not resize image: {error.message}")
+            self.needs_rebuild = True
+            return True
+        self._file_size = self._image.file.size
+        missing = self._geometry.clusters(self._file_size) - len(self.counts)
+        self.counts.extend(array("I", bytes(4 * missing)))
+        self._result.corruptions_fixed += 1
+        self._add(offset, self._geometry.cluster_size)
+        return True

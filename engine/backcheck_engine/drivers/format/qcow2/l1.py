@@ -6,6 +6,7 @@ import errno
 from array import array
 from typing import TYPE_CHECKING
 
+from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
 from backcheck_engine.drivers.format.qcow2.overlap import Section
 from backcheck_engine.drivers.format.qcow2.tables import COPIED, OFFSET_MASK, pack_words, unpack_words, zero_words
@@ -55,7 +56,9 @@ class L1Table:
 
     async def _check_aligned(self, index: int, offset: int) -> None:
         if offset & self._image.geometry.cluster_mask:
-            await self._image.corruption(f"L2 table offset {offset:#x} unaligned (L1 index: {index:#x})", fatal=True)
+            await self._image.corruption(
+                f"L2 table offset {c_hex(offset)} unaligned (L1 index: {c_hex(index)})", fatal=True
+            )
             raise BlockError.from_errno(errno.EIO)
 
     async def writable_l2_table(self, index: int) -> tuple[array[int], int]:

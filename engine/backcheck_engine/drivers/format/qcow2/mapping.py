@@ -7,6 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
 from backcheck_engine.drivers.format.qcow2.extended_l2 import subcluster_run
+from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
 from backcheck_engine.drivers.format.qcow2.tables import (
     OFFSET_MASK,
     PLACED_KINDS,
@@ -106,7 +107,7 @@ async def _check(image: Image, extent: Extent, table: array[int], offset: int) -
     slice_entries = min(_SLICE_BYTES, geometry.cluster_size) // (8 * geometry.l2_words)
     table_offset = image.l1.entries[offset >> geometry.l2_coverage_bits] & OFFSET_MASK
     table_offset += index // slice_entries * min(_SLICE_BYTES, geometry.cluster_size)
-    place = f"L2 offset: {table_offset:#x}, L2 index: {index % slice_entries:#x}"
+    place = f"L2 offset: {c_hex(table_offset)}, L2 index: {c_hex(index % slice_entries)}"
     cluster = (extent.host & OFFSET_MASK) - (offset & geometry.cluster_mask) if extent.host else 0
     message = ""
     if extent.kind is ClusterKind.INVALID:
@@ -119,11 +120,11 @@ async def _check(image: Image, extent: Extent, table: array[int], offset: int) -
     elif extent.kind in PLACED_KINDS:
         cluster = extent.host - (offset & geometry.cluster_mask)
         if cluster & geometry.cluster_mask:
-            message = f"Cluster allocation offset {cluster:#x} unaligned ({place})"
+            message = f"Cluster allocation offset {c_hex(cluster)} unaligned ({place})"
         elif image.has_data_file and extent.host != offset:
             message = (
-                f"External data file host cluster offset {cluster:#x} does not match guest cluster offset: "
-                f"{offset - (offset & geometry.cluster_mask):#x}, L2 index: {index % slice_entries:#x})"
+                f"External data file host cluster offset {c_hex(cluster)} does not match guest cluster offset: "
+                f"{c_hex(offset - (offset & geometry.cluster_mask))}, L2 index: {c_hex(index % slice_entries)})"
             )
     if message:
         await image.corruption(message, fatal=True)

@@ -16,6 +16,7 @@ from backcheck_engine.block.request import Buffer, RequestFlag
 from backcheck_engine.drivers.format.qcow2.compression import compress, make_descriptor
 from backcheck_engine.drivers.format.qcow2.extended_l2 import allocated_bits, zero_bits
 from backcheck_engine.drivers.format.qcow2.freeing import free_entries
+from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
 from backcheck_engine.drivers.format.qcow2.in_flight import Allocation, InFlight
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
 from backcheck_engine.drivers.format.qcow2.overlap import SECTION_NAMES, Section
@@ -178,7 +179,7 @@ class Writer:
         host = entry & OFFSET_MASK
         if host & geometry.cluster_mask:
             await image.corruption(
-                f"Preallocated zero cluster offset {host:#x} unaligned (guest offset: {offset:#x})", fatal=True
+                f"Preallocated zero cluster offset {c_hex(host)} unaligned (guest offset: {c_hex(offset)})", fatal=True
             )
             raise BlockError.from_errno(errno.EIO)
         run = progression(entries, 0, clusters, geometry.cluster_size)
