@@ -1,6 +1,7 @@
 """Opening nodes: names, options, probing, backing chains; errors and shown filenames are those of a real qemu-img."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,7 +191,7 @@ def test_nothing_is_left_after_a_failed_opening(in_folder: Path) -> None:
         for name in BROKEN:
             with pytest.raises(EngineError):
                 await open_node(graph, filename=name)
-        return list(graph.nodes), len(list(Path("/proc/self/fd").iterdir()))
+        return list(graph.nodes), len(os.listdir("/proc/self/fd"))
 
     nodes, descriptors = run(story())
     assert nodes == []
@@ -230,16 +231,15 @@ def test_children_take_over_what_they_should(in_folder: Path) -> None:
     async def story() -> list[tuple[str, bool, bool, str]]:
         graph = Graph()
         node = await open_node(graph, tree)
-        facts = [(node.node_name, node.read_only, node.no_flush, node.discard_mode)]
         assert node.backing is not None
-        for below in (node.file, node.backing, node.backing.file):
-            facts.append((below.format_name, below.read_only, below.no_flush, below.discard_mode))
+        chain = (node, node.file, node.backing, node.backing.file)
+        facts = [(below.format_name, below.read_only, below.no_flush, below.discard_mode) for below in chain]
         await node.unref()
         assert graph.nodes == {}
         return facts
 
     assert run(story()) == [
-        ("top", False, True, "ignore"),
+        ("qcow2", False, True, "ignore"),
         ("file", False, True, "unmap"),
         ("qcow2", True, True, "ignore"),
         ("file", True, True, "unmap"),
