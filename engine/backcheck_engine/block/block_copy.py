@@ -18,7 +18,6 @@ from typing import Final
 
 from backcheck_engine.block.child import Child
 from backcheck_engine.block.dirty_bitmap import DirtyBitmap
-from backcheck_engine.block.eager import start_eagerly
 from backcheck_engine.block.rate_limit import RateLimit
 from backcheck_engine.block.request import RequestFlag
 from backcheck_engine.errors import BlockError
@@ -28,15 +27,9 @@ CHUNK_BYTES: Final = 1024 * 1024
 """The longest copy of data in one piece."""
 STATUS_RUN_BYTES: Final = 1024 * 1024 * 1024
 """How far ahead the block status is asked for."""
-LONG_ZERO_BYTES: Final = 256 * 1024 * 1024
-"""The longest zero write in one piece."""
-LONG_ZERO_FROM_BYTES: Final = 16 * 1024 * 1024
-"""From which length on a zero area is written in pieces longer than a chunk."""
-WORKERS: Final = 16
-"""How many chunks are in flight at most, each with a buffer: more would not be faster, but make guests wait."""
 
 
-class _Method(enum.Enum):
+class CopyMethod(enum.Enum):
     """How an area gets to the target."""
 
     ZERO = enum.auto()
@@ -46,12 +39,12 @@ class _Method(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Area:
+class CopyArea:
     """A range of the source, in whole clusters, that is copied by one method."""
 
     start: int
     end: int
-    method: _Method
+    method: CopyMethod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +56,7 @@ class CopyFailure:
     """Whether the source failed, not the target."""
 
 
-class _Chunk:
+class Chunk:
     """A range in flight."""
 
     __slots__ = ("_done", "end", "length", "offset")
@@ -115,7 +108,7 @@ class BlockCopy:
         self.compress = False
         self.discard_source = discard_source
         self.rate_limit: Final = RateLimit(asyncio.get_running_loop().time)
-        self._in_flight: dict[_Chunk, None] = {}
+        self._in_flight: dict[Chunk, None] = {}
         is_fleecing = source.node in target.node.backing_chain()
         self._write_flags = RequestFlag.SERIALISING if is_fleecing else RequestFlag.NONE
 
@@ -137,31 +130,19 @@ class BlockCopy:
         """Whether nothing in the range has to be copied or is being copied."""
         return self.bitmap.next_dirty(offset, offset + length) is None and self.chunk_in_flight(offset, length) is None
 
-    def chunk_in_flight(self, offset: int, length: int) -> _Chunk | None:
+    def chunk_in_flight(self, offset: int, length: int) -> Chunk | None:
         """A chunk in flight that overlaps the range."""
         end = offset + length
         return next((chunk for chunk in self._in_flight if chunk.offset < end and offset < chunk.end), None)
 
-    async def copy_before_write(self, offset: int, length: int) -> None:
-        """Return when no cluster that the range touches is still to copy. Raises BlockError."""
-        start = offset // self.cluster_size * self.cluster_size
-        end = min(-(-(offset + length) // self.cluster_size) * self.cluster_size, self.size)
-        if start >= end or self.is_done(start, end - start):
-            return
-        workers = WORKERS if end - start > self.chunk_bytes else 1
-        call = BlockCopyCall(self, start, end - start, max_workers=workers, obeys_rate_limit=False)
-        failure = await call.run()
-        if failure is not None:
-            raise failure.error
-
-    def take(self, offset: int, length: int) -> _Chunk:
+    def take(self, offset: int, length: int) -> Chunk:
         """Move marked clusters into flight."""
-        chunk = _Chunk(offset, length)
+        chunk = Chunk(offset, length)
         self.bitmap.clear(offset, length)
         self._in_flight[chunk] = None
         return chunk
 
-    def give_back(self, chunk: _Chunk, *, copied: bool) -> None:
+    def give_back(self, chunk: Chunk, *, copied: bool) -> None:
         """End a chunk: it is done, or it is to copy again."""
         del self._in_flight[chunk]
         if copied:
@@ -176,7 +157,7 @@ class BlockCopy:
         self.bitmap.clear(offset, length)
         self.reset_progress()
 
-    async def area_at(self, offset: int, end: int) -> _Area:
+    async def area_at(self, offset: int, end: int) -> CopyArea:
         """How to copy the clusters from `offset` on, as far as they are alike."""
         source = self.source.node
         base = source.skip_filters().overlaid if self.skip_unallocated else None
@@ -184,20 +165,20 @@ class BlockCopy:
             status = await source.block_status_above(base, offset, min(end - offset, STATUS_RUN_BYTES))
         except BlockError:
             # Whether the range can be read is found out by reading it.
-            return _Area(start=offset, end=min(offset + self.chunk_bytes, end), method=_Method.DATA)
+            return CopyArea(start=offset, end=min(offset + self.chunk_bytes, end), method=CopyMethod.DATA)
         alike_end = offset + status.length
         if alike_end < self.size:
             alike_end = alike_end // self.cluster_size * self.cluster_size
         if alike_end <= offset:
-            return _Area(start=offset, end=min(offset + self.cluster_size, end), method=_Method.DATA)
-        method = _Method.ZERO if status.zero else _Method.DATA
+            return CopyArea(start=offset, end=min(offset + self.cluster_size, end), method=CopyMethod.DATA)
+        method = CopyMethod.ZERO if status.zero else CopyMethod.DATA
         if self.skip_unallocated and not status.allocated:
-            method = _Method.SKIP
-        return _Area(start=offset, end=min(alike_end, end), method=method)
+            method = CopyMethod.SKIP
+        return CopyArea(start=offset, end=min(alike_end, end), method=method)
 
-    async def copy_range(self, offset: int, length: int, method: _Method) -> CopyFailure | None:
+    async def copy_range(self, offset: int, length: int, method: CopyMethod) -> CopyFailure | None:
         """Copy a range, whatever the bitmap says; the failure, if it failed."""
-        if method is _Method.ZERO:
+        if method is CopyMethod.ZERO:
             return await self._write_zeroes(offset, length)
         try:
             data = await self.source.node.pread(offset, length)
@@ -229,168 +210,3 @@ class BlockCopy:
     def _clusters(self, length: int) -> int:
         """A length in whole clusters."""
         return -(-length // self.cluster_size) * self.cluster_size
-
-
-class BlockCopyCall:
-    """One pass over a range: copies every cluster that is marked in it, and waits for those in flight.
-
-    The pass ends at its first failure, after what is in flight has ended, or when it is cancelled.
-    """
-
-    def __init__(
-        self,
-        state: BlockCopy,
-        offset: int,
-        length: int,
-        *,
-        max_workers: int = WORKERS,
-        max_chunk: int = 0,
-        obeys_rate_limit: bool = True,
-    ) -> None:
-        self._state = state
-        self._offset = offset
-        self._end = offset + length
-        self._max_workers = min(max_workers, WORKERS)
-        self._max_chunk = (
-            min(max_chunk or state.chunk_bytes, state.chunk_bytes) // state.cluster_size * state.cluster_size
-        )
-        self._obeys_rate_limit = obeys_rate_limit
-        self._long_zeroes = True
-        self._area = _Area(start=0, end=0, method=_Method.DATA)
-        self._workers: set[asyncio.Task[None]] = set()
-        self._chunks_in_flight = 0
-        self._failure: CopyFailure | None = None
-        self._bug: BaseException | None = None
-        """What a worker raised that is not a failed request."""
-        self._wakeup = asyncio.Event()
-        self.is_cancelled = False
-        self.is_sleeping = False
-        """Whether the pass waits for the rate limit."""
-
-    @property
-    def is_copying(self) -> bool:
-        """Whether chunks of this pass are in flight."""
-        return self._chunks_in_flight > 0
-
-    def cancel(self, *, wake: bool = True) -> None:
-        """Take no more chunks; the pass ends when those in flight have ended, and what it sleeps, unless woken."""
-        self.is_cancelled = True
-        if wake:
-            self._wakeup.set()
-
-    def kick(self) -> None:
-        """Look at the rate limit again."""
-        self._wakeup.set()
-
-    async def run(self) -> CopyFailure | None:
-        """Do the pass; its first failure, or None when it is done or was cancelled."""
-        state, length = self._state, self._end - self._offset
-        while True:
-            await self._copy_marked()
-            if self._failure is not None or self.is_cancelled:
-                return self._failure
-            chunk = state.chunk_in_flight(self._offset, length)
-            if chunk is not None:
-                await chunk.wait()
-            elif state.bitmap.next_dirty(self._offset, self._end) is None:
-                return None
-
-    async def _copy_marked(self) -> None:
-        """Take chunks until nothing is marked, one fails or the pass is cancelled; then wait for them."""
-        offset = self._offset
-        while (start := self._state.bitmap.next_dirty(offset, self._end)) is not None and not self._is_over:
-            area = await self._area_at(start)
-            if area.method is _Method.SKIP:
-                self._state.skip(start, area.end - start)
-            elif not await self._copy_chunk(start, area):
-                # The chunk may have been taken by a guest's write meanwhile.
-                continue
-            offset = start
-        while self._workers:
-            await self._wait()
-        if self._bug is not None:
-            raise self._bug
-
-    @property
-    def _is_over(self) -> bool:
-        return self.is_cancelled or self._failure is not None or self._bug is not None
-
-    async def _area_at(self, offset: int) -> _Area:
-        if not self._area.start <= offset < self._area.end:
-            self._area = await self._state.area_at(offset, self._end)
-        return self._area
-
-    async def _copy_chunk(self, start: int, area: _Area) -> bool:
-        """Wait for a free worker and for the rate limit, then start a chunk; False if told to stop."""
-        while len(self._workers) >= self._max_workers and not self._is_over:
-            await self._wait()
-        if self._obeys_rate_limit and not self._is_over:
-            await self._wait_for_rate_limit()
-        if self._is_over:
-            return False
-        is_long = self._is_long_zero(area, start)
-        run = self._state.bitmap.next_dirty_run(start, area.end, LONG_ZERO_BYTES if is_long else self._max_chunk)
-        if run is None:
-            return True
-        chunk = self._state.take(*run)
-        self._state.rate_limit.charge(chunk.length)
-        if self._max_workers == 1:
-            await self._work(chunk, area.method, is_long)
-            await asyncio.sleep(0)
-            return True
-        # Requests reach the source in order, and one that is refused at once stops the pass before more is taken.
-        task = start_eagerly(self._work(chunk, area.method, is_long))
-        if task is None:
-            # Drivers that never wait must not keep everybody else from running.
-            await asyncio.sleep(0)
-        else:
-            self._workers.add(task)
-            task.add_done_callback(self._worker_is_free)
-        return True
-
-    def _worker_is_free(self, task: asyncio.Task[None]) -> None:
-        self._workers.discard(task)
-        self._bug = self._bug or task.exception()
-        self._wakeup.set()
-
-    def _is_long_zero(self, area: _Area, start: int) -> bool:
-        """Whether zeroes from `start` on go in pieces longer than a chunk."""
-        if area.method is not _Method.ZERO or not self._long_zeroes or self._state.rate_limit.is_limited:
-            return False
-        return area.end - start >= LONG_ZERO_FROM_BYTES and self._max_chunk >= CHUNK_BYTES
-
-    async def _work(self, chunk: _Chunk, method: _Method, is_long: bool) -> None:
-        """Copy one chunk and end it."""
-        copied = False
-        self._chunks_in_flight += 1
-        try:
-            failure = await self._state.copy_range(chunk.offset, chunk.length, method)
-            copied = failure is None
-            if copied:
-                await self._state.discard_copied(chunk.offset, chunk.length)
-            elif is_long:
-                # In shorter pieces, what can be written is, and the error is that of the piece that cannot.
-                self._long_zeroes = False
-            elif self._failure is None:
-                self._failure = failure
-        finally:
-            self._chunks_in_flight -= 1
-            self._state.give_back(chunk, copied=copied)
-
-    async def _wait(self) -> None:
-        """Wait until a worker is free, or somebody cancels or kicks."""
-        self._wakeup.clear()
-        await self._wakeup.wait()
-
-    async def _wait_for_rate_limit(self) -> None:
-        """Sleep while the speed limit says so."""
-        loop = asyncio.get_running_loop()
-        while not self._is_over and (delay := self._state.rate_limit.delay_s()) > 0:
-            self._wakeup.clear()
-            timer = loop.call_later(min(delay, 3600.0), self._wakeup.set)
-            self.is_sleeping = True
-            try:
-                await self._wakeup.wait()
-            finally:
-                self.is_sleeping = False
-                timer.cancel()

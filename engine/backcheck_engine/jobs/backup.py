@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from backcheck_engine import release
 from backcheck_engine.block.backend import ErrorAction, OnError
-from backcheck_engine.block.block_copy import BlockCopy, BlockCopyCall, CopyFailure
+from backcheck_engine.block.block_copy import BlockCopy, CopyFailure
+from backcheck_engine.block.block_copy_call import BlockCopyCall
 from backcheck_engine.block.blockers import Operation
 from backcheck_engine.errors import BlockError, EngineError
 from backcheck_engine.jobs.block_job import BlockJob

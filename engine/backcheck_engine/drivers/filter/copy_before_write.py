@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from backcheck_engine import release
 from backcheck_engine.block.block_copy import DEFAULT_CLUSTER_SIZE, BlockCopy
+from backcheck_engine.block.block_copy_call import copy_before_write
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.dirty_bitmap import DirtyBitmap
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, default_child_permissions
@@ -115,7 +116,7 @@ class CopyBeforeWriteDriver(Driver):
         if self.snapshot_error is not None or RequestFlag.WRITE_UNCHANGED in flags:
             return
         try:
-            await self.copy.copy_before_write(offset, length)
+            await copy_before_write(self.copy, offset, length)
         except BlockError as error:
             if not self.breaks_snapshot:
                 raise
