@@ -5,6 +5,7 @@ installed from a wheel has its own copies. A folder of one's own works too: it h
 """
 
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from backcheck.definition import FILE_NAME, CaseDefinition, load_case
 from backcheck.errors import UsageError
 
 RULES_FILE = "rules.toml"
+PACKAGE = Path(__file__).absolute().parent
 _RANGE = re.compile(r"(?P<first>\d{1,6})(?:-(?P<last>\d{1,6}))?")
 
 
@@ -36,6 +38,16 @@ class Catalogue:
     def rules(self) -> Path:
         """The catalogue of rules."""
         return self.cases / RULES_FILE
+
+    @property
+    def installed(self) -> bool:
+        """Whether these came with an installed package, and so are not for changing."""
+        return self.root == PACKAGE
+
+    def require_own(self) -> None:
+        """Raises UsageError when these are not for changing."""
+        if self.installed:
+            raise UsageError(f"{self.root} is an installed package: work in a checkout, or begin with `backcheck new`")
 
     def case_files(self) -> dict[str, Path]:
         """Number -> file, in order. Raises UsageError when a number is taken twice."""
@@ -70,11 +82,25 @@ class Catalogue:
 def find_catalogue(start: Path | None = None) -> Catalogue:
     """The catalogue for somebody who works in a folder (the current one). Raises UsageError when there is none."""
     start = (start or Path.cwd()).absolute()
-    package = Path(__file__).absolute().parent
-    for root in (start, *start.parents, package.parents[1], package):
+    for root in (start, *start.parents, PACKAGE.parents[1], PACKAGE):
         if (root / "cases" / RULES_FILE).is_file():
             return Catalogue(root=root)
     raise UsageError("there are no cases: neither a folder with cases/rules.toml here or above, nor installed ones")
+
+
+def own_catalogue() -> Catalogue:
+    """The catalogue to add a case to: who has only the installed one begins their own in the current folder."""
+    catalogue = find_catalogue()
+    if not catalogue.installed:
+        return catalogue
+    own = Catalogue(root=Path.cwd())
+    try:
+        for folder in (own.cases, own.golden):
+            folder.mkdir(exist_ok=True)
+        shutil.copyfile(catalogue.rules, own.rules)
+    except OSError as error:
+        raise UsageError(f"a folder of cases cannot be begun here: {error}") from error
+    return own
 
 
 def parse_numbers(texts: Iterable[str], known: Iterable[str]) -> frozenset[str]:

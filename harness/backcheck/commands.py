@@ -38,8 +38,9 @@ def list_cases(options: argparse.Namespace) -> int:
 def new(options: argparse.Namespace) -> int:
     """`backcheck new`."""
     from backcheck.case_template import make_case
+    from backcheck.catalogue import own_catalogue
 
-    path = make_case(find_catalogue(), options.title, options.number)
+    path = make_case(own_catalogue(), options.title, options.number)
     number = path.name.partition("_")[0]
     print(f"wrote {path}")
     print(f"edit it, then: backcheck run {number} --on engine --on qemu; backcheck review {number}")
@@ -50,7 +51,9 @@ def renumber(options: argparse.Namespace) -> int:
     """`backcheck renumber`."""
     from backcheck.renumbering import renumber
 
-    for old, new in renumber(find_catalogue(), options.old, options.new):
+    catalogue = find_catalogue()
+    catalogue.require_own()
+    for old, new in renumber(catalogue, options.old, options.new):
         print(f"{old.name} -> {new.name}")
     return 0
 
@@ -75,6 +78,7 @@ def review(options: argparse.Namespace) -> int:
                 return answers[answer]
 
     catalogue, results = find_catalogue(), Results(Path(options.results))
+    catalogue.require_own()
     proposals = pending(catalogue, results, options.numbers, options.unconfirmed)
     if not proposals:
         print("nothing to review: every golden is what the last runs answered")

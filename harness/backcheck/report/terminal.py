@@ -6,6 +6,7 @@ plain lines only.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,8 +65,13 @@ class CaseReporter:
             self._terminal.write_line(f"on {each.name}: {each.version}, {each.place}")
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Learns how many there are; under xdist only workers know."""
+        """Learns how many there are."""
         self._collected = len(session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Learns how many there are from a worker of xdist."""
+        self._collected = len(ids)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Gives cases categories of their own, without a letter or a word, so that pytest's sections leave them out."""
@@ -156,8 +162,7 @@ class CaseReporter:
     def _show_status(self) -> None:
         if self._live:
             text = f"[{len(self._state.records)}/{self._collected or '?'}] {' '.join(self._running)}"
-            width = os.get_terminal_size().columns if os.isatty(1) else ID_WIDTH
-            self._terminal.rewrite(text[: width - 1], erase=True, bold=True)
+            self._terminal.rewrite(text[: shutil.get_terminal_size().columns - 1], erase=True, bold=True)
             self._terminal.flush()
 
     def _clear_status(self) -> None:
