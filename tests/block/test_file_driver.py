@@ -160,7 +160,7 @@ def test_growing_and_shrinking(tmp_path: Path, preallocation: str) -> None:
             await node.truncate(MiB, exact=True, preallocation=preallocation)
             assert node.size == MiB
             if preallocation != "off":
-                with pytest.raises(BlockError, match="^Cannot use preallocation for shrinking files$"):
+                with pytest.raises(BlockError, match=r"^Cannot use preallocation for shrinking files$"):
                     await node.truncate(512, exact=True, preallocation=preallocation)
             assert (path.stat().st_blocks * 512 >= MiB) == (preallocation != "off")
             await node.truncate(512, exact=True)
@@ -168,7 +168,7 @@ def test_growing_and_shrinking(tmp_path: Path, preallocation: str) -> None:
             for size, text in ((-1, "Image size cannot be negative"), (2**63 - 1, "exceeds maximum")):
                 with pytest.raises(BlockError, match=text):
                     await node.truncate(size, exact=True)
-            with pytest.raises(BlockError, match="^Unsupported preallocation mode 'metadata'$"):
+            with pytest.raises(BlockError, match=r"^Unsupported preallocation mode 'metadata'$"):
                 await node.truncate(MiB, exact=True, preallocation="metadata")
 
     run(story())

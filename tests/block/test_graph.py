@@ -105,7 +105,7 @@ def test_a_refused_change_leaves_every_edge_as_it_was() -> None:
             guard = BlockBackend(graph, permissions=READ, shared=READ)
             guard.insert(base)
             before = [users_of(node) for node in (base, middle, top)]
-            with pytest.raises(BlockError, match="node 'base'.*required by node 'middle'.*as 'file' child"):
+            with pytest.raises(BlockError, match=r"node 'base'.*required by node 'middle'.*as 'file' child"):
                 device.set_permissions(READ | WRITE, ALL)
             assert [users_of(node) for node in (base, middle, top)] == before
             await guard.close()
@@ -140,7 +140,7 @@ def test_an_overlay_only_reads_its_backing_and_blocks_it() -> None:
             device.insert(over)
             assert users_of(base) == [("node 'over'", READ, READ | Permission.WRITE_UNCHANGED)]
             await device.close()
-            with pytest.raises(BlockError, match="^Node 'base' is busy: node is used as backing hd of 'over'$"):
+            with pytest.raises(BlockError, match=r"^Node 'base' is busy: node is used as backing hd of 'over'$"):
                 base.blockers.check(Operation.RESIZE, base.device_or_node_name)
             return [base.blockers.reason(Operation.BACKUP_SOURCE), over.blockers.reason(Operation.RESIZE)]
 
@@ -166,7 +166,7 @@ def test_the_newest_blocker_gives_the_reason() -> None:
 def test_a_filter_goes_in_above_a_node_and_out_again() -> None:
     async def story() -> None:
         graph = Graph()
-        async with opened(graph, memory("base"), memory("other")) as [base, other]:
+        async with opened(graph, memory("base"), memory("other")) as [base, _]:
             device = BlockBackend(graph, "d", permissions=READ | WRITE)
             device.insert(base)
             job = BlockBackend(graph, permissions=READ)
@@ -196,7 +196,7 @@ def test_a_replacement_that_conflicts_changes_nothing() -> None:
         async with opened(graph, memory("base"), memory("other", **{"read-only": True})) as [base, other]:
             device = BlockBackend(graph, "d", permissions=READ | WRITE)
             device.insert(base)
-            with pytest.raises(BlockError, match="^Block node is read-only$"):
+            with pytest.raises(BlockError, match=r"^Block node is read-only$"):
                 graph.replace_node(base, other)
             assert device.node is base
             assert other.parents == []

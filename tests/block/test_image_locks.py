@@ -32,7 +32,7 @@ def image(tmp_path: Path) -> Path:
 async def held(
     path: Path, permissions: Permission, shared: Permission = Permission.ALL, **options: JsonObject | bool | str
 ) -> AsyncIterator[BlockBackend]:
-    """A raw image in use by a backend with those permissions."""
+    """An image, raw unless the options say otherwise, in use by a backend with those permissions."""
     graph = Graph()
     file: JsonObject = {"driver": "file", "filename": str(path)}
     node = await open_node(graph, {"driver": "raw", "file": file, **options})
@@ -45,30 +45,6 @@ async def held(
         yield backend
     finally:
         await backend.close()
-
-
-def test_a_writer_holds_the_bytes_that_qemu_io_holds(image: Path) -> None:
-    with qemu_io_holding("-f", "raw", str(image)):
-        of_qemu = locked_bytes(image)
-
-    async def of_engine() -> set[int]:
-        async with held(image, READ | WRITE):
-            return locked_bytes(image)
-
-    assert of_qemu
-    assert run(of_engine()) == of_qemu
-    assert locked_bytes(image) == set()
-
-
-def test_a_reader_holds_the_bytes_that_qemu_io_holds(image: Path) -> None:
-    with qemu_io_holding("-r", "-f", "raw", str(image)):
-        of_qemu = locked_bytes(image)
-
-    async def of_engine() -> set[int]:
-        async with held(image, READ, **{"read-only": True}):
-            return locked_bytes(image)
-
-    assert run(of_engine()) == of_qemu
 
 
 def test_what_the_engine_does_not_share_qemu_does_not_get(image: Path) -> None:
@@ -124,16 +100,28 @@ def test_a_refused_change_leaves_the_locks_as_they_were(image: Path) -> None:
     assert after == before == {100}
 
 
-def test_force_share_and_locking_off_take_no_lock(image: Path) -> None:
-    async def story() -> list[set[int]]:
-        found = []
-        async with held(image, READ, READ, **{"read-only": True, "force-share": True}):
-            found.append(locked_bytes(image))
-        async with held(image, READ | WRITE, READ, **{"file.locking": "off"}):
-            found.append(locked_bytes(image))
-        return found
+@pytest.mark.parametrize("options", [[], ["-r"], ["-r", "-U"]])
+@pytest.mark.parametrize("format_name", ["raw", "qcow2"])
+def test_the_bytes_held_are_those_that_qemu_io_holds(tmp_path: Path, format_name: str, options: list[str]) -> None:
+    path = tmp_path / "image"
+    qemu_img("create", "-q", "-f", format_name, str(path), "64k")
+    with qemu_io_holding(*options, "-f", format_name, str(path)):
+        of_qemu = locked_bytes(path)
+    tree = {"driver": format_name, "read-only": "-r" in options, "force-share": "-U" in options}
 
-    assert run(story()) == [set(), set()]
+    async def of_engine() -> set[int]:
+        async with held(path, READ if options else READ | WRITE, **tree):
+            return locked_bytes(path)
+
+    assert run(of_engine()) == of_qemu
+
+
+def test_locking_off_takes_no_lock(image: Path) -> None:
+    async def story() -> set[int]:
+        async with held(image, READ | WRITE, READ, **{"file.locking": "off"}):
+            return locked_bytes(image)
+
+    assert run(story()) == set()
 
 
 def test_with_auto_read_only_the_descriptor_follows_the_users(image: Path) -> None:

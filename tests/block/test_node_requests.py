@@ -201,7 +201,7 @@ def test_reading_past_the_end_gives_zeroes_and_writing_grows() -> None:
 
 def test_a_read_only_node_refuses_writes() -> None:
     async def play() -> list[int]:
-        node = await open_node(Graph(), {"driver": "memory", "read-only": True})
+        node = await open_node(Graph(), {"driver": "memory", "read-only": True, "discard": "unmap"})
         errors = []
         for act in (node.pwrite(0, b"x"), node.pwrite_zeroes(0, 1), node.discard(0, 1)):
             with pytest.raises(BlockError) as caught:

@@ -157,12 +157,13 @@ class BlockBackend:
         return self.in_flight > 0
 
     def drained_end(self, child: Child) -> None:
-        """Let queued requests go, in the order in which they came."""
+        """Let queued requests go, in the order in which they came. From now on they are in flight."""
         self.quiesced -= 1
         if not self.quiesced:
             while self._queue:
                 waiter = self._queue.popleft()
                 if not waiter.done():
+                    self.in_flight += 1
                     waiter.set_result(None)
 
     def resized(self, child: Child) -> None:
@@ -237,11 +238,17 @@ class BlockBackend:
         return self.inserted_node().size
 
     async def _enter(self) -> None:
-        if self.quiesced and self.queues_while_drained:
-            waiter = asyncio.get_running_loop().create_future()
-            self._queue.append(waiter)
+        if not (self.quiesced and self.queues_while_drained):
+            self.in_flight += 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._queue.append(waiter)
+        try:
             await waiter
-        self.in_flight += 1
+        except asyncio.CancelledError:
+            if not waiter.cancelled():
+                self._leave()
+            raise
 
     def _leave(self) -> None:
         self.in_flight -= 1

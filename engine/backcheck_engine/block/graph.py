@@ -139,7 +139,7 @@ class Graph:
         )
         with GraphChange() as change:
             if isinstance(owner, Node):
-                needed = owner.driver.child_permissions(child, *owner.cumulative_permissions())
+                needed = owner.permissions_on(child, *owner.cumulative_permissions())
                 child.permissions, child.shared = needed
             change.attach(child)
             change.refresh([owner] if isinstance(owner, Node) else [node])

@@ -104,7 +104,7 @@ class GraphChange:
         self._prepared[node] = None
         node.driver.prepare_permissions(permissions, shared)
         for child in node.children.values():
-            self.set_permissions(child, *node.driver.child_permissions(child, permissions, shared))
+            self.set_permissions(child, *node.permissions_on(child, permissions, shared))
 
     def _old_text(self, node: Node) -> str:
         """The conflict in 5.2's words: seen from an edge that changed, it names the first other edge in its way."""

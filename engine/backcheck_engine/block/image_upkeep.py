@@ -30,6 +30,8 @@ class CheckResult:
     allocated_clusters: int = 0
     fragmented_clusters: int = 0
     compressed_clusters: int = 0
+    failure: BlockError | None = None
+    """Why the check could not be finished."""
     messages: list[str] = field(default_factory=list)
     """One line for each finding, in QEMU's words ("Leaked cluster 5 refcount=1 reference=0")."""
 

@@ -180,6 +180,11 @@ class Node(NodeIO):
             shared &= parent.shared
         return needed, shared
 
+    def permissions_on(self, child: Child, needed: Permission, shared: Permission) -> tuple[Permission, Permission]:
+        """What this node needs and shares on `child`, when its own parents need and share what is given."""
+        needed, shared = self.driver.child_permissions(child, needed, shared)
+        return needed, Permission.ALL if child.node.force_share else shared
+
     # Facts.
 
     @property

@@ -67,9 +67,9 @@ class NodeZeroes(NodeRequests):
     async def discard(self, offset: int, length: int) -> None:
         """Say that a range is no longer needed; does nothing unless the node was opened with discard=unmap."""
         check_range(offset, length)
-        self._check_writable()
         if not length or self.discard_mode != "unmap" or not self.driver.supports_discard:
             return
+        self._check_writable()
         request = self._begin(RequestKind.DISCARD, offset, length)
         try:
             await self._prepare_write(request, NONE)

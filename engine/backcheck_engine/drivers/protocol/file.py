@@ -77,7 +77,7 @@ class FileDriver(Driver):
         self._direct = opener.node.cache.direct
         self._read = file_io.read_direct if self._direct else file_io.read_fully
         self._write = file_io.write_direct if self._direct else file_io.write_fully
-        self._wants_locks = not self.is_device and (_take_locking(options) != "off" and not opener.node.force_share)
+        self._wants_locks = not self.is_device and _take_locking(options) != "off"
         if options.take_enum("aio", _AIO, "threads") == "native" and not self._direct:
             raise OptionError("aio=native was specified, but it requires cache.direct=on, which was not specified.")
         options.take_int("aio-max-batch")
