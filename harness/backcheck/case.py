@@ -17,7 +17,8 @@ from backcheck.errors import UsageError
 from backcheck.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
 from backcheck.faults import FaultSpec
 from backcheck.images import Image
-from backcheck.jobs import FINAL_EVENTS, Job, Moment
+from backcheck.job_lane import FINAL_EVENTS
+from backcheck.jobs import Job, Moment
 from backcheck.json_types import JsonObject, JsonValue
 from backcheck.processes import Finished
 from backcheck.qmp import Exchange

@@ -6,12 +6,12 @@ into the step that awaits them, the rest under `== end`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 from backcheck.errors import UsageError
-from backcheck.events import JOB_ID_KEYS, JOB_STATUS_CHANGE
 from backcheck.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
 from backcheck.images import Image
+from backcheck.job_lane import JobLane, event_data, event_name, show, status_of
 from backcheck.json_types import JsonObject, number, objects
 from backcheck.qmp import Exchange
 from backcheck.session import Session
@@ -31,7 +31,6 @@ Status: TypeAlias = Literal[
 ]
 Family: TypeAlias = Literal["job", "block-job"]
 
-FINAL_EVENTS = ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED")
 STABLE_STATES = ("paused", "pending", "concluded", "null")
 
 
@@ -65,8 +64,9 @@ class Job:
         self._auto_finalize = auto_finalize
         self._auto_dismiss = auto_dismiss
         self._last = start
-        self._cursor = self._first = start.sent_at
-        self._since = start.sent_at
+        self._lane = JobLane(session, job_id, start.sent_at)
+        self._cursor = self._since = self._first = start.sent_at
+        self._next_event: dict[str, int] = {}
 
     @property
     def target(self) -> Image:
@@ -103,14 +103,17 @@ class Job:
 
     def state(self, status: Status) -> Moment:
         """The job's first change to that state since its start; waits for it if it has not come."""
-        message = self._await(JOB_STATUS_CHANGE, self._first, {"status": (status,)}, f"{self.id} to be {status}")
-        return self._claim(message, f"{self.id} {status}")
+        return self._claim(self._lane.wait_status((status,), self._first))
 
     def event(self, name: str, *, seconds: float | None = None, **data: Expected) -> Moment:
-        """Waits for the job's next event of that name, as BLOCK_JOB_ERROR, and expects these values in its data."""
-        message = self._await(name, self._cursor, {}, f"{name} of {self.id}", seconds)
+        """Waits for the job's next event of that name, as BLOCK_JOB_ERROR, and expects these values in its data.
+
+        Next is the one after the last that this method gave, whatever else was awaited meanwhile.
+        """
+        message = self._lane.wait_event(name, self._next_event.get(name, self._first), seconds)
+        self._next_event[name] = message.at + 1
         self._expect_data(message, data)
-        return self._claim(message, f"{name} of {self.id}")
+        return self._claim(message)
 
     # Verbs, of both families
 
@@ -167,22 +170,22 @@ class Job:
 
         `error=None` expects no error. A `between(low, high)` reads `(asserted)` in the golden.
         """
-        self._expect_data(self._final(), data)
+        self._expect_data(self._lane.final(), data)
         return self
 
     def expect_completed(self) -> "Job":
         """Expects success: BLOCK_JOB_COMPLETED without error, offset == len."""
-        final = self._final()
-        data = _data(final)
-        if _name(final) != "BLOCK_JOB_COMPLETED" or "error" in data or data["offset"] != data["len"]:
-            self._session.fail(self.id, expected="BLOCK_JOB_COMPLETED without error, offset == len", got=_show(final))
+        final = self._lane.final()
+        data = event_data(final)
+        if event_name(final) != "BLOCK_JOB_COMPLETED" or "error" in data or data["offset"] != data["len"]:
+            self._session.fail(self.id, expected="BLOCK_JOB_COMPLETED without error, offset == len", got=show(final))
         return self
 
     def expect_cancelled(self) -> "Job":
         """Expects BLOCK_JOB_CANCELLED."""
-        final = self._final()
-        if _name(final) != "BLOCK_JOB_CANCELLED":
-            self._session.fail(self.id, expected="BLOCK_JOB_CANCELLED", got=_show(final))
+        final = self._lane.final()
+        if event_name(final) != "BLOCK_JOB_CANCELLED":
+            self._session.fail(self.id, expected="BLOCK_JOB_CANCELLED", got=show(final))
         return self
 
     def query(self) -> JsonObject:
@@ -231,11 +234,7 @@ class Job:
 
     def last_status(self) -> str | None:
         """The state that the last event told; None before the first."""
-        last = None
-        for message in self._session.recorder.raw[self._first :]:
-            if self._is_mine(message) and _name(message) == JOB_STATUS_CHANGE:
-                last = str(_data(message)["status"])
-        return last
+        return self._lane.last_status()
 
     @property
     def moves_on(self) -> bool:
@@ -263,52 +262,21 @@ class Job:
         return tuple(states)
 
     def _reach(self, states: tuple[str, ...], seconds: float | None = None) -> Moment:
-        start = max(self._cursor, self._since)
-        awaited = f"{self.id} to be {' or '.join(states)}"
-        message = self._await(JOB_STATUS_CHANGE, start, {"status": states}, awaited, seconds)
-        if _data(message)["status"] == "pending" and not self._auto_finalize:
-            message = self._await("BLOCK_JOB_PENDING", message.at, {}, f"BLOCK_JOB_PENDING of {self.id}", seconds)
-            return self._claim(message, f"{self.id} pending")
-        return self._claim(message, f"{self.id} {_data(message)['status']}")
+        message = self._lane.wait_status(states, max(self._cursor, self._since), seconds)
+        if status_of(message) == "pending" and not self._auto_finalize:
+            message = self._lane.wait_event("BLOCK_JOB_PENDING", message.at, seconds)
+        return self._claim(message)
 
-    def _await(
-        self, name: str, start: int, data: Mapping[str, tuple[str, ...]], waiting_for: str, seconds: float | None = None
-    ) -> RawMessage:
-        recorder = self._session.recorder
-        id_key = "id" if name == JOB_STATUS_CHANGE else JOB_ID_KEYS.get(name, "device")
-
-        def matches(event: str, got: JsonObject) -> bool:
-            wanted = all(got.get(key) in values for key, values in data.items())
-            return event == name and got.get(id_key) == self.id and wanted
-
-        last = self.last_status()
-        described = waiting_for if last is None else f"{waiting_for} (it is {last})"
-        return recorder.wait(lambda: recorder.find_event(start, matches), waiting_for=described, seconds=seconds)
-
-    def _claim(self, message: RawMessage, what: str) -> Moment:
-        self._session.recorder.claim(self.id, message.at)
+    def _claim(self, message: RawMessage) -> Moment:
+        self._lane.claim(message)
         self._cursor = max(self._cursor, message.at + 1)
-        return Moment(at=message.at, what=what)
-
-    def _is_mine(self, message: RawMessage) -> bool:
-        event = message.message
-        if not isinstance(event, Mapping) or "event" not in event:
-            return False
-        data = event.get("data")
-        key = "id" if event["event"] == JOB_STATUS_CHANGE else JOB_ID_KEYS.get(str(event["event"]))
-        return key is not None and isinstance(data, Mapping) and data.get(key) == self.id
-
-    def _final(self) -> RawMessage:
-        for message in self._session.recorder.raw[self._first :]:
-            if self._is_mine(message) and _name(message) in FINAL_EVENTS:
-                return message
-        raise UsageError(f"{self.id} has not ended: wait() for it before you expect its result")
+        return Moment(at=message.at, what=f"{self.id} {status_of(message) or event_name(message)}")
 
     def _expect_data(self, message: RawMessage, expected: Mapping[str, Expected]) -> None:
-        data = _data(message)
+        data = event_data(message)
         if wrong := wrong_keys(expected, data):
             self._session.fail(
-                f"{_name(message)} of {self.id}",
+                f"{event_name(message)} of {self.id}",
                 expected=render_expected(expected, wrong),
                 got=render_got(data, wrong),
             )
@@ -325,17 +293,3 @@ class Job:
         recorder = self._session.recorder
         at = recorder.note(f"state of {self.id}")
         recorder.add(State(subject=self.id, values=values, at=at, asserted=asserted))
-
-
-def _data(message: RawMessage) -> JsonObject:
-    event = cast(JsonObject, message.message)
-    return cast(JsonObject, event.get("data", {}))
-
-
-def _name(message: RawMessage) -> str:
-    return str(cast(JsonObject, message.message)["event"])
-
-
-def _show(message: RawMessage) -> str:
-    data = _data(message)
-    return f"{_name(message)} {render_got(data, list(data))}"

@@ -31,6 +31,7 @@ from typing import Any
 PACKET_SIZE = 1 << 20
 MAX_DESCRIPTORS = 64
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 NOT_STARTED_STATUS = 127
 _FIRST_FREE_DESCRIPTOR = 128
@@ -203,6 +204,7 @@ def arrange_descriptors(descriptors: list[int], numbers: list[int]) -> None:
 
 def run_bundled(module: str, argv: list[str]) -> int:
     """Runs the `main()` of a module as the console script of that program would, and returns its exit status."""
+    _LIBC.prctl(PR_SET_NAME, argv[0].encode(), 0, 0, 0)
     result: object = None
     sys.argv[:] = argv
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - the program's own, open to its end

@@ -217,6 +217,48 @@ def test_verbs(qemu: Implementation, run_story: RunStory) -> None:
     ]
 
 
+def test_an_event_may_be_looked_at_later(qemu: Implementation, run_story: RunStory) -> None:
+    def story(t: Case) -> None:
+        job = t.backup(t.drive("disk0", size=MiB)).wait()
+        final = job.event("BLOCK_JOB_COMPLETED", device="job0", len=MiB)
+        t.expect_before(job.state("pending"), final)
+        t.expect_before(final, job.state("concluded"))
+
+    passed(run_story(qemu, story))
+
+
+@pytest.mark.parametrize("awaited", ["paused", "BLOCK_JOB_ERROR"])
+def test_nothing_is_awaited_of_a_job_that_has_ended(qemu: Implementation, run_story: RunStory, awaited: str) -> None:
+    def story(t: Case) -> None:
+        job = t.backup(t.drive("disk0", size=MiB)).wait()
+        if awaited.isupper():
+            job.event(awaited)
+        job.reach("paused")
+
+    result = run_story(qemu, story)
+    assert result.outcome is Outcome.FAILED
+    assert f"job0\n  expected: {awaited} from here on\n       got: it has ended" in result.reason
+
+
+def test_typed_queries(qemu: Implementation, run_story: RunStory) -> None:
+    def story(t: Case) -> None:
+        disk = t.drive("disk0", size=4 * MiB)
+        job = t.backup(disk, speed=SLOW)
+        assert job.wait_offset() == job.offset() > 0
+        assert t.find_node(file="disk0.img", drv="qcow2").node_name == "disk0-node"
+        assert t.inserted(disk)["drv"] != "qcow2"
+        assert "disk0-node" in [node["node-name"] for node in t.nodes()]
+        schema = t.command_schema("blockdev-backup")
+        assert schema is not None
+        assert (schema.arguments["sync"].optional, schema.arguments["speed"].type) == (False, "int")
+        assert t.command_schema("no-such-command") is None
+        t.find_node(drv="file")
+
+    result = run_story(qemu, story)
+    assert result.outcome is Outcome.FAILED
+    assert 'query-named-block-nodes\n  expected: one with drv="file"\n       got: 2' in result.reason
+
+
 def test_images(qemu: Implementation, run_story: RunStory) -> None:
     def story(t: Case) -> None:
         base = t.image("base.img", size=MiB)
