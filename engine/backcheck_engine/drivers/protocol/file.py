@@ -58,7 +58,8 @@ class FileDriver(Driver):
     async def open(cls, opener: Opener) -> "FileDriver":
         driver = cls(opener.node)
         driver._take_options(opener)
-        driver._fd = driver._open_fd(writable=opener.node.is_writable and not opener.node.auto_read_only)
+        driver._fd_is_writable = opener.node.is_writable and not opener.node.auto_read_only
+        driver._fd = driver._open_fd(writable=driver._fd_is_writable)
         try:
             driver._check_kind_of_file()
         except BlockError:
@@ -88,12 +89,12 @@ class FileDriver(Driver):
         self._next_fd: int | None = None
         self._old_fds: list[int] = []
         self._fd = -1
+        self._fd_is_writable = False
         self._zero_range_works = True
         self._punch_hole_works = True
 
     def _open_fd(self, *, writable: bool) -> int:
         flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | (os.O_DIRECT if self._direct else 0)
-        self._fd_is_writable = writable
         try:
             return os.open(self._path, flags)
         except (OSError, ValueError) as error:
@@ -239,29 +240,35 @@ class FileDriver(Driver):
             self._locks.prepare(self._fd, permissions, shared, self._path)
 
     def _prepare_fd(self, permissions: Permission) -> None:
-        if self.node.read_only or not self.node.auto_read_only or self._next_fd is not None:
+        """Open the descriptor that the permissions need, unless it is there."""
+        if self.node.read_only or not self.node.auto_read_only:
             return
+        self._drop_next_fd()
         writable = bool(permissions & _WRITERS)
         if writable != self._fd_is_writable:
             self._next_fd = self._open_fd(writable=writable)
 
+    def _drop_next_fd(self) -> None:
+        if self._next_fd is not None:
+            os.close(self._next_fd)
+            self._next_fd = None
+
     def commit_permissions(self, permissions: Permission, shared: Permission) -> None:
         if self._next_fd is not None:
             self._replace_fd(self._next_fd)
+            self._fd_is_writable = not self._fd_is_writable
             self._next_fd = None
         if self._uses_locks:
             self._locks.commit(self._fd, permissions, shared)
 
     def abort_permissions(self) -> None:
-        if self._next_fd is not None:
-            os.close(self._next_fd)
-            self._next_fd = None
-            self._fd_is_writable = not self._fd_is_writable
+        self._drop_next_fd()
         if self._uses_locks:
             self._locks.abort(self._fd)
 
     async def reopen(self, read_only: bool) -> None:
         self._replace_fd(self._open_fd(writable=not read_only))
+        self._fd_is_writable = not read_only
 
     def _replace_fd(self, fd: int) -> None:
         """Go on with `fd`. The old one is closed now, or with the node when a thread may be using it."""
@@ -320,7 +327,7 @@ def resize_file(fd: int, size: int, preallocation: str) -> None:
     """Cut or grow a regular file; what is added reads as zeroes. Raises BlockError in QEMU's words."""
     old_size = os.fstat(fd).st_size
     if preallocation not in _PREALLOCATORS:
-        raise BlockError(f"Unsupported preallocation mode '{preallocation}'", errno.ENOTSUP)
+        raise BlockError(f"Unsupported preallocation mode: {preallocation}", errno.ENOTSUP)
     if preallocation != "off" and size < old_size:
         raise BlockError("Cannot use preallocation for shrinking files", errno.ENOTSUP)
     try:
