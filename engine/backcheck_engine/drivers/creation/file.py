@@ -38,7 +38,7 @@ async def create_from_options(filename: str, options: CreateOptions) -> None:
     """Make a file of the size that the options say, rounded up to sectors. Raises in QEMU's words."""
     size = -(-options.number("size") // SECTOR_SIZE) * SECTOR_SIZE
     preallocation = options.text("preallocation") or "off"
-    if preallocation not in PREALLOCATIONS:
+    if preallocation not in (*PREALLOCATIONS, "metadata"):
         raise OptionError(f"invalid parameter value: {preallocation}")
     await create_file(_path(filename), size, preallocation=preallocation)
 
@@ -56,7 +56,10 @@ async def create_from_qapi(options: JsonObject) -> None:
 
 
 async def create_file(path: str, size: int, *, preallocation: str = "off") -> None:
-    """Make `path` a regular file of `size` zero bytes, whatever it was before. Raises BlockError in QEMU's words."""
+    """Make `path` a regular file of `size` zero bytes, whatever it was before. Raises BlockError in QEMU's words.
+
+    What the mode `metadata` says makes sense for formats only; it is refused when the file is there.
+    """
     await run_in_thread(_create, path, size, preallocation)
 
 

@@ -311,9 +311,14 @@ class Refcounts:
         bits = geometry.refcount_block_bits
         cluster = await self._find_free(1, after)
         owner = cluster >> bits
-        if owner != index and (owner >= len(self.table) or not self.table[owner]):
-            cluster = owner = index << bits
-            owner = index
+        if owner >= len(self.table):
+            await self._grow_table(owner)
+            return
+        if owner != index and not self.table[owner]:
+            # The block for that range describes itself; this one follows it.
+            await self._add_block(owner, after)
+            await self._add_block(index, after)
+            return
         block = RefcountBlock.empty(geometry)
         if owner == index:
             block.set(cluster & (geometry.refcount_block_entries - 1), 1)
