@@ -30,9 +30,9 @@ def run(t: Case) -> None:
     t.record_stderr()
 
     t.step("a filter is no format that can be created")
-    t.qmp("blockdev-add", driver="copy-on-read", node_name="filter", file="disk0-node")
+    t.qmp("blockdev-add", driver="blkdebug", node_name="filter", image="disk0-node")
     t.expect_error(
         "drive-backup",
         {"device": "filter", "target": "x.img", "sync": "full", "job-id": "job9"},
-        error="Format driver 'copy-on-read' does not support image creation",
+        error="Format driver 'blkdebug' does not support image creation",
     )

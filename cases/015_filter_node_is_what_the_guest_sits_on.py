@@ -7,8 +7,7 @@ from backcheck import Case, KiB, MiB, case
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=4 * MiB)
     disk.write(0x11, offset=0, length=128 * KiB)
-    before = t.drive_info(disk)["inserted"]
-    t.record("drive disk0", before, keys=["node-name", "drv", "backing_file_depth"])
+    t.record("drive disk0", t.drive_info(disk)["inserted"], keys=["node-name", "drv", "backing_file_depth"])
 
     t.step("it appears before the reply")
     job = t.drive_backup(disk, "target.img", filter_node_name="filter0", auto_finalize=False)
@@ -20,7 +19,8 @@ def run(t: Case) -> None:
     t.step("it stays through pending, and goes at finalize")
     job.expect_query(status="pending")
     job.finalize().wait()
-    t.expect("drive disk0", t.drive_info(disk)["inserted"], before)
+    inserted = t.drive_info(disk)["inserted"]
+    t.expect_state("drive disk0", inserted, node_name="disk0-node", drv="qcow2")
     names = [node["node-name"] for node in t.ask("query-named-block-nodes")]
     t.expect("filter0 among the nodes", "filter0" in names, False)
 
