@@ -71,13 +71,19 @@ class Conversation:
         """The value of a command that must succeed, unrecorded: for predicates and for what is too large to freeze."""
         return self._session.ask(command, _named(arguments, more))
 
+    def ask_list(
+        self, command: str, arguments: Mapping[str, object] | None = None, /, **more: JsonValue
+    ) -> Sequence[JsonObject]:
+        """What a query returns that answers with a list of objects, unrecorded."""
+        return objects(self.ask(command, arguments, **more))
+
     def command_schema(self, command: str) -> CommandSchema | None:
         """What query-qmp-schema tells about a command, unrecorded; None when there is none of that name."""
         return Schema(self.ask("query-qmp-schema")).command(command)
 
     def nodes(self) -> Sequence[JsonObject]:
         """All named nodes, by query-named-block-nodes, unrecorded."""
-        return objects(self.ask("query-named-block-nodes", flat=True))
+        return self.ask_list("query-named-block-nodes", flat=True)
 
     def node_info(self, node_name: str) -> JsonObject:
         """The node's element of query-named-block-nodes, unrecorded."""
@@ -92,7 +98,7 @@ class Conversation:
     def drive_info(self, drive: Drive | str) -> JsonObject:
         """The drive's element of query-block, unrecorded."""
         name = drive.id if isinstance(drive, Drive) else drive
-        return self._only("query-block", objects(self.ask("query-block")), {"device": name})
+        return self._only("query-block", self.ask_list("query-block"), {"device": name})
 
     def inserted(self, drive: Drive | str) -> JsonObject:
         """What query-block tells of the drive's root node, unrecorded. Fails the case when there is no medium."""
