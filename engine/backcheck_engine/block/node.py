@@ -14,7 +14,7 @@ from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.driver import Driver, DriverKind, Limits
 from backcheck_engine.block.node_io import NodeIO
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.block.request import SECTOR_SIZE, Buffer, RequestFlag
+from backcheck_engine.block.request import MAX_IMAGE_BYTES, SECTOR_SIZE, Buffer, RequestFlag
 from backcheck_engine.errors import BlockError
 from backcheck_engine.json_value import JsonObject
 
@@ -197,6 +197,8 @@ class Node(NodeIO):
     def refresh_size(self) -> None:
         """Ask the driver again."""
         exact = self.driver.size()
+        if exact > MAX_IMAGE_BYTES:
+            raise BlockError.from_errno(errno.EFBIG)
         self.cached_size = -(-exact // SECTOR_SIZE) * SECTOR_SIZE
 
     def refresh_limits(self) -> None:

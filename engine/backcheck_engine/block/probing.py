@@ -12,7 +12,7 @@ PROBE_BYTES = 512
 
 RAW = "raw"
 
-_VMDK_TEXT = re.compile(rb"(?:[#\r\n ][^\n]*\n|\n)*?version=[123](?:\r?\n|$)")
+_VMDK_TEXT = re.compile(rb"(?:#[^\n]*\n| +\r?\n)*version=[123]\r?\n")
 
 
 def _starts_with(*magics: bytes) -> Callable[[bytes], bool]:
@@ -24,9 +24,7 @@ def _is_qcow2(data: bytes) -> bool:
 
 
 def _is_vmdk(data: bytes) -> bool:
-    if data.startswith((b"KDMV", b"COWD")):
-        return True
-    return data.startswith(b"# Disk DescriptorFile") and _VMDK_TEXT.match(data) is not None
+    return data.startswith((b"KDMV", b"COWD")) or _VMDK_TEXT.match(data) is not None
 
 
 _FORMATS: dict[str, Callable[[bytes], bool]] = {
