@@ -165,7 +165,7 @@ def _start(path: Path, case: Case) -> bytes:
     if case[0] != "qcow2":
         return b""
     with path.open("rb") as file:
-        return file.read(36 if "preallocation" in case[3] else 65536)
+        return file.read(36 if {"preallocation", "refcount_bits"} & case[3].keys() else 65536)
 
 
 def _info(path: Path, kind: str) -> dict[str, object]:
