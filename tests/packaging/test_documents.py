@@ -37,7 +37,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     environment, pip, _ = install.split(" && ")
     assert environment.removeprefix("python3 ") in commands
     assert pip in commands
-    assert f"\n{test}\n" in commands
+    assert re.search(rf"^{re.escape(test)} 2>&1", commands, re.MULTILINE)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
