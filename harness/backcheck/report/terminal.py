@@ -142,7 +142,7 @@ class CaseReporter:
                     reasons.setdefault(record.reason, []).append(record)
             if reasons:
                 lines.append(f"Not run: {sum(map(len, reasons.values()))} on {name}")
-                lines += [f"{INDENT}{_ids(records)}: {reason}" for reason, records in sorted(reasons.items())]
+                lines += sorted(f"{INDENT}{_ids(records)}: {reason}" for reason, records in reasons.items())
         return lines
 
     def _failures(self) -> list[str]:
