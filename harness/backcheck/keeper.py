@@ -26,7 +26,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 PACKET_SIZE = 1 << 20
 MAX_DESCRIPTORS = 64
@@ -207,9 +207,10 @@ def run_bundled(module: str, argv: list[str]) -> int:
     _LIBC.prctl(PR_SET_NAME, argv[0].encode(), 0, 0, 0)
     result: object = None
     sys.argv[:] = argv
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - the program's own, open to its end
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    # The keeper's own streams were made as this program's would have been, by the same environment.
+    sys.stdin = standard_stream(0, "r", sys.stdin)
+    sys.stdout = standard_stream(1, "w", sys.stdout)
+    sys.stderr = standard_stream(2, "w", sys.stderr, buffering=1)
     try:
         result = importlib.import_module(module).main()
     except SystemExit as end:
@@ -234,6 +235,13 @@ def run_bundled(module: str, argv: list[str]) -> int:
         except OSError:
             continue
     return (result or 0) & 0xFF
+
+
+def standard_stream(descriptor: int, mode: str, like: TextIO, buffering: int = -1) -> TextIO:
+    """A standard stream over a descriptor, with the encoding and error handler of another."""
+    # Open until the program ends: hence no context manager.
+    opened = open(descriptor, mode, buffering, encoding=like.encoding, errors=like.errors, closefd=False)  # noqa: SIM115
+    return cast(TextIO, opened)
 
 
 def main() -> None:
