@@ -168,7 +168,7 @@ def test_growing_and_shrinking(tmp_path: Path, preallocation: str) -> None:
             for size, text in ((-1, "Image size cannot be negative"), (2**63 - 1, "exceeds maximum")):
                 with pytest.raises(BlockError, match=text):
                     await node.truncate(size, exact=True)
-            with pytest.raises(BlockError, match=r"^Unsupported preallocation mode 'metadata'$"):
+            with pytest.raises(BlockError, match=r"^Unsupported preallocation mode: metadata$"):
                 await node.truncate(MiB, exact=True, preallocation="metadata")
 
     run(story())

@@ -1,4 +1,4 @@
-"""The thread pool for file I/O, and the rule for what goes there: 64 KiB and more.
+"""The thread pool for file I/O, and the rule for what goes there: more than 64 KiB.
 
 A request that is in a thread cannot be cancelled: cancelling the task that waits takes effect when the thread is back,
 so that buffers, file descriptors and locks outlive every system call that uses them.
@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 INLINE_BYTES = 64 * 1024
-"""Requests smaller than this are done in the event loop: a hand-over to a thread would cost more than they do."""
+"""Requests up to this, a cluster, are done in the event loop: a hand-over to a thread would cost more than they do."""
 
 _THREADS = 4
 

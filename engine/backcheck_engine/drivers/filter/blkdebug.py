@@ -244,6 +244,10 @@ class BlkdebugDriver(Driver):
     def size(self) -> int:
         return self._image.size
 
+    def allocated_size(self) -> int | None:
+        """Nobody knows: to QEMU this is a protocol that does not tell."""
+        return None
+
     def info(self) -> DriverInfo | None:
         return self._image.driver.info()
 

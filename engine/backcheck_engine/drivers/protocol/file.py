@@ -3,6 +3,7 @@
 Locking of images is in `image_locks`, system calls in `file_io` and `fallocate`.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -15,7 +16,7 @@ from backcheck_engine.block.io_threads import INLINE_BYTES, run_in_thread
 from backcheck_engine.block.opening import Opener
 from backcheck_engine.block.options import Options
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
+from backcheck_engine.block.request import SECTOR_SIZE, BlockStatus, Buffer, RequestFlag
 from backcheck_engine.drivers.protocol import file_io
 from backcheck_engine.drivers.protocol.fallocate import (
     ALLOCATE,
@@ -41,6 +42,7 @@ _WRONG_KIND_5_2 = {
     True: "'{0}' driver expects either a character or block device",
 }
 _FULL_PREALLOCATION_PIECE = 2**20
+_FIRST_BLOCK = 4096
 
 
 class FileDriver(Driver):
@@ -112,7 +114,7 @@ class FileDriver(Driver):
 
     async def pread(self, offset: int, length: int) -> Buffer:
         try:
-            if length < INLINE_BYTES:
+            if length <= INLINE_BYTES:
                 return self._read(self._fd, length, offset)
             return await run_in_thread(self._read, self._fd, length, offset)
         except OSError as error:
@@ -120,7 +122,7 @@ class FileDriver(Driver):
 
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
         try:
-            if len(data) < INLINE_BYTES:
+            if len(data) <= INLINE_BYTES:
                 self._write(self._fd, data, offset)
             else:
                 await run_in_thread(self._write, self._fd, data, offset)
@@ -135,7 +137,7 @@ class FileDriver(Driver):
 
     async def _call(self, length: int, function: Callable[..., None], *arguments: int) -> None:
         try:
-            if length < INLINE_BYTES:
+            if length <= INLINE_BYTES:
                 function(*arguments)
             else:
                 await run_in_thread(function, *arguments)
@@ -341,11 +343,21 @@ def resize_file(fd: int, size: int, preallocation: str) -> None:
 
 def _resize_sparse(fd: int, old_size: int, size: int) -> None:
     os.ftruncate(fd, size)
+    if old_size == 0 < size:
+        _allocate_first_block(fd, size)
 
 
 def _resize_allocated(fd: int, old_size: int, size: int) -> None:
     if size > old_size:
         os.posix_fallocate(fd, old_size, size - old_size)
+        if old_size == 0:
+            _allocate_first_block(fd, size)
+
+
+def _allocate_first_block(fd: int, size: int) -> None:
+    """As QEMU does: alignment can be probed only where something is allocated. It may fail."""
+    with contextlib.suppress(OSError):
+        os.pwrite(fd, bytes(_FIRST_BLOCK if size >= _FIRST_BLOCK else SECTOR_SIZE), 0)
 
 
 def _resize_written(fd: int, old_size: int, size: int) -> None:
