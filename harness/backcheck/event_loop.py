@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -20,14 +20,10 @@ class LoopThread:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.pid = os.getpid()
-        self._thread = threading.Thread(target=self._run, name="backcheck-loop", daemon=True)
+        self._thread = threading.Thread(target=self.loop.run_forever, name="backcheck-loop", daemon=True)
         self._thread.start()
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
-
-    def submit(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
+    def submit(self, coroutine: Coroutine[None, None, T]) -> "Future[T]":
         """Starts a coroutine in the loop, from any other thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 

@@ -26,7 +26,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TextIO, TypedDict, cast
 
 PACKET_SIZE = 1 << 20
 MAX_DESCRIPTORS = 64
@@ -36,6 +36,17 @@ PR_SET_CHILD_SUBREAPER = 36
 NOT_STARTED_STATUS = 127
 _FIRST_FREE_DESCRIPTOR = 128
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class StartRequest(TypedDict):
+    """What `start` says. numbers: of the descriptors, in the program; module: None to execute `argv[0]`."""
+
+    token: int
+    argv: list[str]
+    module: str | None
+    env: dict[str, str]
+    cwd: str
+    numbers: list[int]
 
 
 class Keeper:
@@ -83,10 +94,10 @@ class Keeper:
             self.start(request, list(descriptors))
         return True
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, object]) -> None:
         self.control.send(json.dumps(message).encode())
 
-    def start(self, request: dict[str, Any], descriptors: list[int]) -> None:
+    def start(self, request: StartRequest, descriptors: list[int]) -> None:
         pid = os.fork()
         if pid == 0:
             run_child(self.pid, request, descriptors)
@@ -162,12 +173,12 @@ def load(path: list[str], package_name: str) -> None:
     gc.freeze()
 
 
-def run_child(keeper: int, request: dict[str, Any], descriptors: list[int]) -> None:
+def run_child(keeper: int, request: StartRequest, descriptors: list[int]) -> None:
     """What the forked child does: becomes the program, and never returns."""
     status = NOT_STARTED_STATUS
     try:
         become_program(keeper, request, descriptors)
-        module: str | None = request["module"]
+        module = request["module"]
         if module is None:
             os.execvpe(request["argv"][0], request["argv"], request["env"])
         status = run_bundled(module, request["argv"])
@@ -177,7 +188,7 @@ def run_child(keeper: int, request: dict[str, Any], descriptors: list[int]) -> N
         os._exit(status)
 
 
-def become_program(keeper: int, request: dict[str, Any], descriptors: list[int]) -> None:
+def become_program(keeper: int, request: StartRequest, descriptors: list[int]) -> None:
     """Session, signals, folder, environment and descriptors as a program that was just started has them."""
     os.setsid()
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
