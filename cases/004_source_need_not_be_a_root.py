@@ -13,9 +13,7 @@ def run(t: Case) -> None:
     content = disk.content
 
     t.step("the backing file, which the guest's writes do not reach")
-    nodes = t.ask("query-named-block-nodes")
-    [base_node] = [node["node-name"] for node in nodes if node["file"] == "base.img" and node["drv"] == t.format]
-    job = t.drive_backup(base_node, "base-copy.img")
+    job = t.drive_backup(t.find_node(file="base.img", drv=t.format), "base-copy.img")
     job.wait().expect_completed().expect(len=MiB, offset=MiB)
     job.target.expect_identical(below)
 

@@ -20,4 +20,4 @@ def run(t: Case) -> None:
     left = t.existing_image("left.img")
     t.expect("left.img exists", left.exists(), True)
     t.expect("size of left.img", left.info()["virtual-size"], MiB)
-    t.expect("jobs", t.ask("query-jobs"), [])
+    t.expect("jobs", t.ask_list("query-jobs"), [])

@@ -18,7 +18,7 @@ def run(t: Case) -> None:
             {"job-id": job_id, "device": "disk0", "target": "target0", "sync": "full"},
             error=f"Invalid job ID '{job_id}'",
         )
-    t.expect("jobs", t.ask("query-jobs"), [])
+    t.expect("jobs", t.ask_list("query-jobs"), [])
 
     t.step("these are taken")
     for job_id in VALID:

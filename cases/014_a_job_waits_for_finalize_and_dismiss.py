@@ -24,9 +24,9 @@ def run(t: Case) -> None:
     t.step("dismiss: so does the end")
     job.dismiss()
     t.expect_before(job.state("null"), job.verb_reply)
-    t.expect("jobs", t.ask("query-jobs"), [])
+    t.expect("jobs", t.ask_list("query-jobs"), [])
     job.target.expect_identical(before)
 
     t.step("by default it waits for neither")
     t.drive_backup(disk, "second.img").wait().expect_completed()
-    t.expect("jobs", t.ask("query-jobs"), [])
+    t.expect("jobs", t.ask_list("query-jobs"), [])

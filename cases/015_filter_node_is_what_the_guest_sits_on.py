@@ -7,25 +7,25 @@ from backcheck import Case, KiB, MiB, case
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=4 * MiB)
     disk.write(0x11, offset=0, length=128 * KiB)
-    t.record("drive disk0", t.drive_info(disk)["inserted"], keys=["node-name", "drv", "backing_file_depth"])
+    t.record("drive disk0", t.inserted(disk), keys=["node-name", "drv", "backing_file_depth"])
 
     t.step("it appears before the reply")
     job = t.drive_backup(disk, "target.img", filter_node_name="filter0", auto_finalize=False)
     job.wait()
-    inserted = t.drive_info(disk)["inserted"]
+    inserted = t.inserted(disk)
     t.expect_state("drive disk0", inserted, node_name="filter0", file="disk0.img")
     t.record("drive disk0", inserted, keys=["drv", "backing_file_depth"])
 
     t.step("it stays through pending, and goes at finalize")
     job.expect_query(status="pending")
     job.finalize().wait()
-    inserted = t.drive_info(disk)["inserted"]
+    inserted = t.inserted(disk)
     t.expect_state("drive disk0", inserted, node_name="disk0-node", drv="qcow2")
-    names = [node["node-name"] for node in t.ask("query-named-block-nodes")]
+    names = [node["node-name"] for node in t.nodes()]
     t.expect("filter0 among the nodes", "filter0" in names, False)
 
     t.step("without a name it gets a generated one")
     job = t.drive_backup(disk, "target.img", auto_finalize=False)
     job.wait()
-    t.record("drive disk0", t.drive_info(disk)["inserted"], keys=["node-name", "drv"])
+    t.record("drive disk0", t.inserted(disk), keys=["node-name", "drv"])
     job.finalize().wait()

@@ -27,14 +27,13 @@ def run(t: Case) -> None:
     t.step("these are refused")
     for perf, error in REFUSED:
         t.expect_error("drive-backup", {**wanted, "x-perf": perf}, error=error)
-    t.expect("jobs", t.ask("query-jobs"), [])
+    t.expect("jobs", t.ask_list("query-jobs"), [])
 
     t.step("max-chunk bounds what one request of the background copies")
     job = t.blockdev_backup(
         disk, target, speed=64 * KiB, x_perf={"max-workers": 1, "max-chunk": 128 * KiB, "use-copy-range": False}
     )
-    t.poll(lambda: job.query()["offset"] > 0, "the first request")
-    t.expect("offset after one request", job.query()["offset"], 128 * KiB)
+    t.expect("offset after one request", job.wait_offset(), 128 * KiB)
 
     t.step("without a limit it goes on to the end")
     job.set_speed(0)

@@ -1,8 +1,8 @@
 """What the schema refuses is told in the schema's order: first members it knows, then those it does not."""
 
-from backcheck import Case, MiB, case
+from backcheck import Case, JsonObject, MiB, case
 
-REFUSED = [
+REFUSED: list[tuple[JsonObject, str]] = [
     ({}, "Parameter 'device' is missing"),
     ({"device": "disk0"}, "Parameter 'sync' is missing"),
     ({"device": "disk0", "sync": "full"}, "Parameter 'target' is missing"),

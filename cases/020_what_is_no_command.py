@@ -1,6 +1,6 @@
 """A command is an object with a known name and an object of arguments; anything else has an error of its own."""
 
-from backcheck import Case, MiB, case
+from backcheck import Case, JsonValue, MiB, case
 
 
 @case(rules=["ERR-05", "ERR-07"], groups=["error", "quick"])
@@ -12,7 +12,8 @@ def run(t: Case) -> None:
         t.expect_error(name, error=f"The command {name} has not been found", error_class="CommandNotFound")
 
     t.step("arguments that are no object, and members that belong to no command")
-    for arguments in ([], "disk0", 1, None):
+    no_objects: list[JsonValue] = [[], "disk0", 1, None]
+    for arguments in no_objects:
         t.qmp_object({"execute": "drive-backup", "arguments": arguments})
     t.qmp_object({"execute": "drive-backup", "argument": {}})
     t.qmp_object({"execute": 1})

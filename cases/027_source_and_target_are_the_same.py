@@ -14,5 +14,5 @@ def run(t: Case) -> None:
                 {"job-id": "job9", "device": device, "target": target, "sync": "full"},
                 error="Source and target cannot be the same",
             )
-    t.expect("jobs", t.ask("query-jobs"), [])
+    t.expect("jobs", t.ask_list("query-jobs"), [])
     disk.read(0x11, offset=0, length=MiB)

@@ -1,8 +1,8 @@
 """After a start that failed, the same backup with right arguments runs at once, whatever step it failed at."""
 
-from backcheck import Case, MiB, case
+from backcheck import Case, JsonObject, MiB, case
 
-WRONG = [
+WRONG: list[JsonObject] = [
     {"format": "nosuch"},
     {"target": "nodir/target.img"},
     {"mode": "existing"},
@@ -27,7 +27,7 @@ def run(t: Case) -> None:
         target = f"target{number}.img"
         wanted = {"job-id": f"job{number}", "device": "disk0", "target": target, "sync": "full"}
         t.exchange("drive-backup", {**wanted, **wrong})
-        t.expect("jobs", t.ask("query-jobs"), [])
+        t.expect("jobs", t.ask_list("query-jobs"), [])
         job = t.drive_backup(disk, target, job_id=f"job{number}")
         job.wait().expect_completed()
         job.target.expect_identical(before)

@@ -1,11 +1,6 @@
 """A backup copies in clusters of 64 KiB, or of its target's size where those are larger; the source's do not count."""
 
-from backcheck import Case, Job, KiB, MiB, between, case
-
-
-def offset_of_the_first_copy(t: Case, job: Job) -> int:
-    t.poll(lambda: job.query()["offset"] > 0, "the first copy of the background")
-    return job.query()["offset"]
+from backcheck import Case, KiB, MiB, between, case
 
 
 @case(rules=["SIZE-01", "CBW-01", "CBW-03"], groups=["size", "cbw", "quick"])
@@ -17,8 +12,8 @@ def run(t: Case) -> None:
         t.step(f"a target with clusters of {cluster_size}: one guest write of 4 KiB copies {copied} bytes")
         target = t.node(f"target-{cluster_size}", size=8 * MiB, options={"cluster_size": cluster_size})
         job = t.blockdev_backup(disk, target, speed=1)
-        first = offset_of_the_first_copy(t, job)
+        first = job.wait_offset()
         disk.write(0x22, offset=6 * MiB + 4 * KiB, length=4 * KiB)
-        t.expect("copied before the write", job.query()["offset"] - first, copied)
+        t.expect("copied before the write", job.offset() - first, copied)
         job.cancel()
         job.wait().expect_cancelled().expect(len=8 * MiB, offset=between(64 * KiB, 4 * MiB))

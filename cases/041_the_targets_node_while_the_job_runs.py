@@ -11,13 +11,9 @@ def run(t: Case) -> None:
         disk.write(0x11, offset=0, length=4 * MiB)
         t.step(f"the backup of {disk.id}")
         job = t.drive_backup(disk, f"{disk.id}-copy.img", speed=64 * KiB)
-        [node] = [
-            node
-            for node in t.ask("query-named-block-nodes")
-            if node["file"] == f"{disk.id}-copy.img" and node["drv"] == "qcow2"
-        ]
-        t.expect("a generated name", node["node-name"].startswith("#block"), True)
-        t.record("target", node, keys=["drv", "ro", "detect_zeroes", "cache"])
-        t.expect_error("blockdev-del", node_name=node["node-name"])
+        target = t.find_node(file=f"{disk.id}-copy.img", drv="qcow2")
+        t.expect("a generated name", target.node_name.startswith("#block"), True)
+        t.record("target", t.node_info(target.node_name), keys=["drv", "ro", "detect_zeroes", "cache"])
+        t.expect_error("blockdev-del", node_name=target.node_name)
         job.cancel()
         job.wait().expect_cancelled().expect(offset=between(64 * KiB, 2 * MiB))

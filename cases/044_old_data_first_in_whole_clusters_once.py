@@ -9,11 +9,10 @@ def run(t: Case) -> None:
     disk.write(0x11, offset=0, length=8 * MiB)
     before = disk.content
     job = t.drive_backup(disk, "target.img", speed=1)
-    t.poll(lambda: job.query()["offset"] > 0, "the first copy of the background")
-    start = job.query()["offset"]
+    start = job.wait_offset()
 
     def expect_copied(clusters: int) -> None:
-        t.expect("bytes copied for the guest", job.query()["offset"] - start, clusters * 64 * KiB)
+        t.expect("bytes copied for the guest", job.offset() - start, clusters * 64 * KiB)
 
     t.step("one byte of a cluster copies the whole of it")
     disk.write(0x22, offset=6 * MiB + 512, length=512)

@@ -9,16 +9,15 @@ def run(t: Case) -> None:
     disk.write(0x11, offset=0, length=8 * MiB)
     before = disk.content
     job = t.drive_backup(disk, "target.img", speed=1)
-    t.poll(lambda: job.query()["offset"] > 0, "the first copy of the background")
-    start = job.query()["offset"]
+    start = job.wait_offset()
 
     t.step("within a cluster")
     disk.write_zeroes(offset=5 * MiB + 4 * KiB, length=4 * KiB)
-    t.expect("bytes copied for the guest", job.query()["offset"] - start, 64 * KiB)
+    t.expect("bytes copied for the guest", job.offset() - start, 64 * KiB)
 
     t.step("whole clusters, unmapped")
     disk.write_zeroes(offset=6 * MiB, length=256 * KiB, unmap=True)
-    t.expect("bytes copied for the guest", job.query()["offset"] - start, 320 * KiB)
+    t.expect("bytes copied for the guest", job.offset() - start, 320 * KiB)
     disk.read(0x00, offset=6 * MiB, length=256 * KiB)
 
     t.step("the target has the data")

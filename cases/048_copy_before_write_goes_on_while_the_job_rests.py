@@ -13,9 +13,9 @@ def run(t: Case) -> None:
     t.step("paused")
     job.pause()
     job.reach("paused")
-    start = job.query()["offset"]
+    start = job.offset()
     disk.write(0x22, offset=6 * MiB, length=4 * KiB)
-    t.expect("bytes copied for the guest", job.query()["offset"] - start, 64 * KiB)
+    t.expect("bytes copied for the guest", job.offset() - start, 64 * KiB)
     job.expect_query(status="paused", paused=True)
 
     t.step("pending: there is nothing left to copy, and the guest's writes do not reach the target")

@@ -8,7 +8,8 @@ def run(t: Case) -> None:
     disk = t.drive("disk0", size=4 * MiB)
     disk.write(0x11, offset=0, length=4 * MiB)
     job = t.drive_backup(disk, "target.img", speed=64 * KiB)
-    t.poll(lambda: job.query()["offset"] > 0 and not job.query()["busy"], "the job to sleep")
+    job.wait_offset()
+    t.poll(lambda: not job.query()["busy"], "the job to sleep")
 
     t.step("job-cancel")
     job.cancel()

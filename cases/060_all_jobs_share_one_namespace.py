@@ -13,8 +13,8 @@ def run(t: Case) -> None:
     options = {"driver": "qcow2", "file": "file0", "size": MiB}
     create = t.job("job0", t.exchange("blockdev-create", {"job-id": "job0", "options": options}))
     create.reach("concluded")
-    t.expect("block jobs", t.ask("query-block-jobs"), [])
-    [listed] = t.ask("query-jobs")
+    t.expect("block jobs", t.ask_list("query-block-jobs"), [])
+    [listed] = t.ask_list("query-jobs")
     t.expect_state("job job0", listed, id="job0", type="create", status="concluded")
 
     t.step("its id is taken, and it is no block job")

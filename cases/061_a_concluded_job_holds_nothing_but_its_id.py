@@ -23,7 +23,7 @@ def run(t: Case) -> None:
     t.step("source and target are free")
     t.blockdev_backup(disk, target).wait().expect_completed()
     t.qmp("blockdev-del", node_name="target0")
-    t.expect("jobs", [job["id"] for job in t.ask("query-jobs")], ["job0"])
+    t.expect("jobs", [job["id"] for job in t.ask_list("query-jobs")], ["job0"])
 
     t.step("the id is free again once the job is dismissed")
     concluded.dismiss("block-job")

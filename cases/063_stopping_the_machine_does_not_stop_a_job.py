@@ -9,11 +9,12 @@ def run(t: Case) -> None:
     disk.write(0x11, offset=0, length=4 * MiB)
     before = disk.content
     t.qmp("cont")
+    t.wait_event("RESUME")
     job = t.drive_backup(disk, "target.img", speed=64 * KiB)
 
     t.step("stopped")
     t.qmp("stop")
-    t.record("machine", t.ask("query-status"), keys=["status", "running"])
+    t.wait_event("STOP")
     job.expect_query(status="running", paused=False)
 
     t.step("the job ends all the same")
@@ -23,4 +24,3 @@ def run(t: Case) -> None:
 
     t.step("running again")
     t.qmp("cont")
-    t.record("machine", t.ask("query-status"), keys=["status", "running"])
