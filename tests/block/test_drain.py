@@ -170,3 +170,29 @@ def test_closing_waits_for_requests() -> None:
 
     with memory_drivers():
         assert run(story())
+
+
+def test_a_request_that_no_backend_made_is_waited_for() -> None:
+    async def story() -> bool:
+        node = await open_node(Graph(), DISK)
+        debugger = find_debugger(node)
+        assert debugger is not None
+        debugger.breakpoint("read_aio", "held")
+        read = asyncio.create_task(node.pread(0, 1))
+        await debugger.wait_until_suspended("held")
+        entered = asyncio.Event()
+
+        async def section() -> None:
+            async with node.drained():
+                entered.set()
+
+        drain = asyncio.create_task(section())
+        await settle()
+        waited = not entered.is_set()
+        debugger.resume("held")
+        await asyncio.gather(drain, read)
+        await node.unref()
+        return waited
+
+    with memory_drivers():
+        assert run(story())
