@@ -15,6 +15,8 @@ LONG_ZERO_BYTES: Final = 256 * 1024 * 1024
 """The longest zero write in one piece."""
 LONG_ZERO_FROM_BYTES: Final = 16 * 1024 * 1024
 """From which length on a zero area is written in pieces longer than a chunk."""
+CHUNKS_AT_A_STRETCH: Final = 32
+"""After so many chunks that did not have to wait, others get their turn."""
 WORKERS: Final = 16
 """How many chunks are in flight at most, each with a buffer: more would not be faster, but make guests wait."""
 
@@ -60,6 +62,7 @@ class BlockCopyCall:
         self._area = CopyArea(start=0, end=0, method=CopyMethod.DATA)
         self._workers: set[asyncio.Task[None]] = set()
         self._chunks_in_flight = 0
+        self._chunks_at_a_stretch = 0
         self._failure: CopyFailure | None = None
         self._bug: BaseException | None = None
         """What a worker raised that is not a failed request."""
@@ -145,12 +148,18 @@ class BlockCopyCall:
         # Requests reach the source in order, and one that is refused at once stops the pass before more is taken.
         task = start_eagerly(self._work(chunk, method, is_long))
         if task is None:
-            # Drivers that never wait must not keep everybody else from running.
-            await asyncio.sleep(0)
+            await self._be_fair()
         else:
             self._workers.add(task)
             task.add_done_callback(self._worker_is_free)
         return True
+
+    async def _be_fair(self) -> None:
+        """Chunks that end without waiting must not keep everybody else from running for long."""
+        self._chunks_at_a_stretch += 1
+        if self._chunks_at_a_stretch >= CHUNKS_AT_A_STRETCH:
+            self._chunks_at_a_stretch = 0
+            await asyncio.sleep(0)
 
     def _worker_is_free(self, task: asyncio.Task[None]) -> None:
         self._workers.discard(task)

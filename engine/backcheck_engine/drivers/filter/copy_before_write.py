@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
     from backcheck_engine.json_value import JsonObject
 
+SOURCE_CHILD: Final = "backing" if release.current() < release.QEMU_7_2 else "file"
+"""Before 6.2 the filter was called backup-top, and its source was its backing."""
 ON_CBW_ERROR: Final = ("break-guest-write", "break-snapshot")
 
 _NO_CLUSTER_SIZE: Final = {
@@ -66,7 +68,7 @@ class CopyBeforeWriteDriver(Driver):
     @classmethod
     async def open(cls, opener: Opener) -> CopyBeforeWriteDriver:
         driver = cls(opener.node)
-        await opener.child("file", role=ChildRole.FILTERED | ChildRole.PRIMARY)
+        await opener.child(SOURCE_CHILD, role=ChildRole.FILTERED | ChildRole.PRIMARY)
         await opener.child("target", role=ChildRole.DATA)
         driver.breaks_snapshot = (
             opener.options.take_enum("on-cbw-error", ON_CBW_ERROR, ON_CBW_ERROR[0]) == "break-snapshot"
@@ -74,10 +76,15 @@ class CopyBeforeWriteDriver(Driver):
         min_cluster_size = opener.options.take_size("min-cluster-size")
         if min_cluster_size & (min_cluster_size - 1):
             raise BlockError("Cannot create block-copy-state: min-cluster-size needs to be a power of 2")
-        source, target = driver.node.children["file"], driver.node.children["target"]
+        source, target = driver.node.children[SOURCE_CHILD], driver.node.children["target"]
         driver.copy = BlockCopy(source, target, cluster_size=job_cluster_size(target.node, min_cluster_size))
         driver._show_bitmaps()
         return driver
+
+    @property
+    def source(self) -> Node:
+        """The node that the filter guards."""
+        return self.node.children[SOURCE_CHILD].node
 
     def _show_bitmaps(self) -> None:
         """Make the bitmaps that clients see in queries, newest first; before 8.0 the source had one of them."""
@@ -85,7 +92,7 @@ class CopyBeforeWriteDriver(Driver):
         self.saved = DirtyBitmap(copy.size, copy.cluster_size, recording=False)
         self.accessible = DirtyBitmap(copy.size, copy.cluster_size, recording=False)
         self.accessible.set(0, copy.size)
-        self._bitmap_holder = self.node if release.current() >= release.QEMU_10_0 else self.node.file
+        self._bitmap_holder = self.node if release.current() >= release.QEMU_10_0 else self.source
         self._bitmap_holder.dirty_bitmaps.insert(0, copy.bitmap)
         if release.current() >= release.QEMU_7_2:
             self.node.dirty_bitmaps[:0] = [self.accessible, self.saved]
@@ -97,19 +104,19 @@ class CopyBeforeWriteDriver(Driver):
     # Requests.
 
     async def pread(self, offset: int, length: int) -> Buffer:
-        return await self.node.file.pread(offset, length)
+        return await self.source.pread(offset, length)
 
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
         await self._guard(offset, len(data), flags)
-        await self.node.file.pwrite(offset, data, flags)
+        await self.source.pwrite(offset, data, flags)
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
         await self._guard(offset, length, flags)
-        await self.node.file.pwrite_zeroes(offset, length, flags)
+        await self.source.pwrite_zeroes(offset, length, flags)
 
     async def discard(self, offset: int, length: int) -> None:
         await self._guard(offset, length, RequestFlag.NONE)
-        await self.node.file.discard(offset, length)
+        await self.source.discard(offset, length)
 
     async def _guard(self, offset: int, length: int, flags: RequestFlag) -> None:
         """Copy what the request is about to change. Raises BlockError, which fails the request alone."""
@@ -131,13 +138,13 @@ class CopyBeforeWriteDriver(Driver):
     # Facts and permissions.
 
     def size(self) -> int:
-        return self.node.file.size
+        return self.source.size
 
     def info(self) -> DriverInfo | None:
-        return self.node.file.driver.info()
+        return self.source.driver.info()
 
     def refresh_filename(self) -> str | None:
-        return self.node.file.exact_filename or None
+        return self.source.exact_filename or None
 
     def child_permissions(
         self, child: Child, parent_permissions: Permission, parent_shared: Permission
@@ -160,7 +167,7 @@ class CopyBeforeWriteDriver(Driver):
         """Take the filter out: its users use its source again."""
         node = self.node
         async with node.drained():
-            node.graph.replace_node(node, node.file)
+            node.graph.replace_node(node, self.source)
         await node.unref()
 
 
@@ -201,7 +208,7 @@ async def insert_filter(
     """
     tree: JsonObject = {
         "driver": CopyBeforeWriteDriver.format_name,
-        "file": source.node_name,
+        SOURCE_CHILD: source.node_name,
         "target": target.node_name,
     }
     if node_name is not None:
