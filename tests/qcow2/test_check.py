@@ -13,6 +13,7 @@ from backcheck_engine.block.graph import Graph
 from backcheck_engine.block.image_upkeep import CheckResult, Repair
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.errors import BlockError
+from backcheck_engine.json_value import JsonObject
 from tests.qcow2.qemu import needs_qemu, qemu_img, qemu_io, run, tool
 
 CLUSTER = 65536
@@ -71,8 +72,8 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def _ours(path: Path, repair: Repair) -> CheckResult:
     async def check() -> CheckResult:
-        options = {"driver": "qcow2", "cache.no-flush": True}
-        node = await open_node(Graph(), dict(options), filename=str(path), check=True, read_only=not repair)
+        options: JsonObject = {"driver": "qcow2", "cache.no-flush": True}
+        node = await open_node(Graph(), options, filename=str(path), check=True, read_only=not repair)
         try:
             return await node.driver.check(repair)
         finally:

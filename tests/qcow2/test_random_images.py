@@ -142,11 +142,19 @@ def _use_image(folder: Path, options: dict[str, str], seed: int, *, has_backing:
         whole[: backing_size // 2 // 512 * 512] = b"\x07" * (backing_size // 2 // 512 * 512)
         whole[-512:] = b"\x09" * 512
         content[:] = whole[:size].ljust(size, b"\0")
-    below = {"backing_file": str(backing), "backing_format": "qcow2"} if has_backing else {}
 
     async def use() -> None:
         graph = Graph()
-        await create_image(graph, str(image), "qcow2", size=size, options=options, quiet=True, **below)
+        await create_image(
+            graph,
+            str(image),
+            "qcow2",
+            size=size,
+            backing_file=str(backing) if has_backing else None,
+            backing_format="qcow2" if has_backing else None,
+            options=options,
+            quiet=True,
+        )
         nonlocal content
         for _ in range(3):
             async with opened(image, graph) as node:

@@ -11,6 +11,7 @@ from backcheck_engine.block.image_upkeep import CheckResult, Repair, Snapshot
 from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
 from backcheck_engine.drivers.format.qcow2 import reading, status
 from backcheck_engine.drivers.format.qcow2.bitmaps import mark_in_use, read_directory
+from backcheck_engine.drivers.format.qcow2.compressed_writing import CompressedWriter
 from backcheck_engine.drivers.format.qcow2.header import MAGIC, MAX_BACKING_NAME, Incompatible
 from backcheck_engine.drivers.format.qcow2.opening import open_image
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
@@ -41,6 +42,7 @@ class Qcow2Driver(Driver):
         super().__init__(node)
         self.image: Image
         self._writer: Writer
+        self._compressed_writer: CompressedWriter
         self._zeroer: Zeroer
         self._resizer: Resizer
         self._changed = False
@@ -52,6 +54,7 @@ class Qcow2Driver(Driver):
         image = await open_image(opener)
         driver.image = image
         driver._writer = Writer(image)
+        driver._compressed_writer = CompressedWriter(image, driver._writer)
         driver._zeroer = Zeroer(image, driver._writer)
         driver._resizer = Resizer(image, driver._writer, driver._zeroer)
         image.bitmaps = await read_directory(image)
@@ -80,7 +83,7 @@ class Qcow2Driver(Driver):
 
     async def pwrite_compressed(self, offset: int, data: Buffer) -> None:
         await self._before_change()
-        await self._writer.write_compressed(offset, data)
+        await self._compressed_writer.write(offset, data)
 
     async def discard(self, offset: int, length: int) -> None:
         await self._before_change()

@@ -12,11 +12,15 @@ class Allocation:
 
     offset: int
     """Guest offset of the first cluster."""
+    end: int
+    """Guest offset behind the last cluster."""
     clusters: int
     host: int
     """Host offset of the first cluster."""
     keep_old: bool
     """The clusters stay where they are; only what is said of them changes."""
+    is_fresh: bool = False
+    """The place lies behind the end of the file, so that what is not written there reads as zeroes."""
     head: tuple[int, int] = (0, 0)
     """(guest offset, length) of what has to be copied before the request's own data."""
     tail: tuple[int, int] = (0, 0)
@@ -74,7 +78,7 @@ class InFlight:
         """Whether no write to a guest range is in flight, so that its clusters may be freed."""
         end = offset + length
         return not any(start < end and offset < stop for start, stop in self._in_place.values()) and not any(
-            a.touched_start < end and offset < a.touched_end for a in self._allocations
+            allocation.offset < end and offset < allocation.end for allocation in self._allocations
         )
 
     def wait_for_change(self) -> asyncio.Future[None]:
@@ -92,11 +96,11 @@ class InFlight:
         """(how many bytes from `offset` are free of other allocations, the one to wait for when there are none)."""
         end = offset + length
         for other in self._allocations:
-            start, stop = other.touched_start, other.touched_end
-            if end <= start or offset >= stop:
+            start = other.offset
+            if end <= start or offset >= other.end:
                 continue
-            if other.keep_old and (end <= other.data_start or offset >= other.data_end):
-                # Only what lies beside its data is rewritten, with the same content.
+            if other.keep_old and (end <= other.touched_start or offset >= other.touched_end):
+                # The cluster has its place, and the two write different parts of it.
                 continue
             if offset < start:
                 end = start

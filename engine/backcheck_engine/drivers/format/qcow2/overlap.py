@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from backcheck_engine.drivers.format.qcow2.tables import OFFSET_MASK
 
 if TYPE_CHECKING:
+    from backcheck_engine.drivers.format.qcow2.header import Header
     from backcheck_engine.drivers.format.qcow2.image import Image
 
 
@@ -48,6 +49,10 @@ ALL = CACHED | Section.INACTIVE_L2
 TEMPLATES: dict[str, Section] = {"none": Section.NONE, "constant": CONSTANT, "cached": CACHED, "all": ALL}
 
 
+_ACTIVE_L2: int = Section.ACTIVE_L2.value
+_REFCOUNT_BLOCK: int = Section.REFCOUNT_BLOCK.value
+
+
 class MetadataMap:
     """The metadata of one image by host cluster, built when first asked and kept up by those who move tables."""
 
@@ -55,6 +60,9 @@ class MetadataMap:
         self._image = image
         self._l2_tables: set[int] | None = None
         self._refcount_blocks: set[int] = set()
+        self._ranges: list[tuple[int, int, Section]] = []
+        self._ranges_header: Header | None = None
+        """The header that `_ranges` were made from; headers are replaced, never changed."""
 
     def add_l2_table(self, offset: int) -> None:
         """The L1 table now refers to `offset`."""
@@ -76,40 +84,43 @@ class MetadataMap:
 
     def find(self, offset: int, length: int, ignored: Section) -> Section | None:
         """The section that [offset, offset + length) overlaps, or None."""
-        geometry = self._image.geometry
-        checked = self._image.options.overlap_check & ~ignored
+        checked = self._image.options.overlap_check.value & ~ignored.value
         if not length or not checked:
             return None
         if self._l2_tables is None:
             self._build()
-        start = offset & ~geometry.cluster_mask
-        end = geometry.round_up(offset + length)
-        clusters = range(start >> geometry.cluster_bits, end >> geometry.cluster_bits)
+        bits = self._image.geometry.cluster_bits
+        first, end = offset >> bits, ((offset + length - 1) >> bits) + 1
+        clusters = range(first, end)
         assert self._l2_tables is not None
-        if Section.ACTIVE_L2 in checked and not self._l2_tables.isdisjoint(clusters):
+        if checked & _ACTIVE_L2 and not self._l2_tables.isdisjoint(clusters):
             return Section.ACTIVE_L2
-        if Section.REFCOUNT_BLOCK in checked and not self._refcount_blocks.isdisjoint(clusters):
+        if checked & _REFCOUNT_BLOCK and not self._refcount_blocks.isdisjoint(clusters):
             return Section.REFCOUNT_BLOCK
-        for section, table_start, table_length in self._ranges():
-            if section in checked and table_length and table_start < end and start < table_start + table_length:
+        if self._ranges_header is not self._image.header:
+            self._find_ranges()
+        start, stop = first << bits, end << bits
+        for table_start, table_end, section in self._ranges:
+            if table_start < stop and start < table_end and checked & section.value:
                 return section
         return None
 
-    def _ranges(self) -> list[tuple[Section, int, int]]:
+    def _find_ranges(self) -> None:
         header = self._image.header
         size = self._image.geometry.cluster_size
-        ranges = [
+        found = [
             (Section.MAIN_HEADER, 0, size),
             (Section.ACTIVE_L1, header.l1_offset, 8 * header.l1_size),
             (Section.REFCOUNT_TABLE, header.refcount_table_offset, header.refcount_table_clusters * size),
         ]
         if header.snapshot_count:
-            ranges.append((Section.SNAPSHOT_TABLE, header.snapshots_offset, self._image.snapshot_table_length))
-            ranges += [(Section.INACTIVE_L1, s.l1_offset, 8 * s.l1_size) for s in self._image.snapshots]
+            found.append((Section.SNAPSHOT_TABLE, header.snapshots_offset, self._image.snapshot_table_length))
+            found += [(Section.INACTIVE_L1, s.l1_offset, 8 * s.l1_size) for s in self._image.snapshots]
         if header.bitmaps is not None:
             bitmaps = header.bitmaps
-            ranges.append((Section.BITMAP_DIRECTORY, bitmaps.directory_offset, bitmaps.directory_size))
-        return ranges
+            found.append((Section.BITMAP_DIRECTORY, bitmaps.directory_offset, bitmaps.directory_size))
+        self._ranges = [(start, start + length, section) for section, start, length in found if length]
+        self._ranges_header = header
 
     def _build(self) -> None:
         bits = self._image.geometry.cluster_bits

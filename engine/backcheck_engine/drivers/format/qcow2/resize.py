@@ -120,7 +120,15 @@ class Resizer:
             host_end = host + -(-(end - at) // geometry.subcluster_size) * geometry.subcluster_size
             mode = "off" if preallocation == "metadata" else preallocation
             await image.file.truncate(host_end, exact=False, preallocation=mode)
-        allocation = Allocation(offset=at, clusters=clusters, host=host, keep_old=False, data_start=at, data_end=end)
+        allocation = Allocation(
+            offset=at,
+            end=geometry.round_up(end),
+            clusters=clusters,
+            host=host,
+            keep_old=False,
+            data_start=at,
+            data_end=end,
+        )
         await self._writer.link_preallocated(allocation)
         return end
 
