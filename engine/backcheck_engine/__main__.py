@@ -30,14 +30,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(argv: list[str], program: str) -> int:
     try:
-        settings = parse(argv, program, current())
+        settings = parse(argv, program, current(), sys.stderr.write)
     except HelpRequested as help_:
         sys.stdout.write(help_.text)
         return help_.status
     except EngineError as error:
         return _fail(error, program)
-    for warning in settings.warnings:
-        sys.stderr.write(warning)
     daemon = None
     if settings.daemonize:
         from backcheck_engine.machine.daemon import daemonize

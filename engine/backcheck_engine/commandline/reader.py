@@ -38,9 +38,9 @@ _DISKS: Final = {
 _POLICIES: Final = {"deprecated-input": ("accept", "reject", "crash"), "unstable-input": ("accept", "reject", "crash")}
 
 
-def parse(argv: list[str], program: str, release: Release) -> Settings:
-    """What the arguments ask for. Raises CommandLineError or HelpRequested."""
-    reader = _Reader(program, release)
+def parse(argv: list[str], program: str, release: Release, warn: Callable[[str], object]) -> Settings:
+    """What the arguments ask for; `warn` gets the lines of warnings. Raises CommandLineError or HelpRequested."""
+    reader = _Reader(program, release, warn)
     for name, argument, location in _given(argv, release):
         try:
             reader.take(name, argument, location)
@@ -77,8 +77,9 @@ def _given(argv: list[str], release: Release) -> Iterator[tuple[str, str, str]]:
 class _Reader:
     """Collects what the options ask for."""
 
-    def __init__(self, program: str, release: Release) -> None:
+    def __init__(self, program: str, release: Release, warn: Callable[[str], object]) -> None:
         self._release = release
+        self._write_warning = warn
         self._settings = Settings(program=program)
         self._characters: dict[str, CharactersSettings] = {}
         self._used: set[str] = set()
@@ -244,7 +245,7 @@ class _Reader:
     def _warn_about_flag(self, key: str, value: str, location: str) -> None:
         written = key if value == "on" else f"no{key}"
         self._warn(f"{location}: warning: short-form boolean option '{written}' deprecated")
-        self._settings.warnings.append(f"Please use {key}={value} instead\n")
+        self._write_warning(f"Please use {key}={value} instead\n")
 
     def _disk(self, index: str, media: str, filename: str, location: str) -> None:
         """-hda and its like, and a bare filename."""
@@ -362,7 +363,7 @@ class _Reader:
         return tree
 
     def _warn(self, text: str) -> None:
-        self._settings.warnings.append(f"{self._settings.program}: {text}\n")
+        self._write_warning(f"{self._settings.program}: {text}\n")
 
 
 def _is_hexadecimal(digits: str) -> bool:

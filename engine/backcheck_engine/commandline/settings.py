@@ -100,5 +100,3 @@ class Settings:
     objects: list[ObjectSettings] = field(default_factory=list)
     idle_characters: list[CharactersSettings] = field(default_factory=list)
     """Character devices that no monitor uses."""
-    warnings: list[str] = field(default_factory=list)
-    """Printed on standard error, in order, before anything is opened."""

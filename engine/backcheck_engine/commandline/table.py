@@ -66,7 +66,7 @@ _QUIET: Final = (Option("hdb", "file"), Option("hdc", "file"), Option("hdd", "fi
 _ACCEPTED_WITH_ARGUMENT: Final = (
     "D L acpitable append audio audiodev bios boot bt cpu d debugcon display dtb fsdev fw_cfg global gdb icount k "
     "kernel initrd m mem-path msg net netdev nic numa overcommit parallel plugin qtest qtest-log rtc sandbox serial "
-    "set smbios smp soundhw spice tb-size trace tpmdev usbdevice vga virtfs vnc watchdog watchdog-action action "
+    "set smbios smp soundhw spice tb-size trace tpmdev usbdevice vga virtfs vnc watchdog watchdog-action "
     "run-with"
 )
 _ACCEPTED_FLAGS: Final = (
@@ -85,6 +85,7 @@ _ALL: Final = (
     *(Option(name, "", "", Treatment.ACCEPTED) for name in _ACCEPTED_FLAGS.split()),
     *(Option(name, "arg", "", Treatment.REFUSED) for name in _REFUSED_WITH_ARGUMENT.split()),
     *(Option(name, "", "", Treatment.REFUSED) for name in _REFUSED_FLAGS.split()),
+    Option("action", "arg", "", Treatment.ACCEPTED, since=QEMU_7_2),
     Option("no-acpi", "", "", Treatment.ACCEPTED, until=QEMU_10_0),
     Option("chroot", "dir", "", Treatment.REFUSED, until=QEMU_10_0),
     Option("runas", "user", "", Treatment.REFUSED, until=QEMU_10_0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +30,7 @@ class Channel:
         self._close_descriptors = close_descriptors
         self._reading = False
         self._polled = False
+        self._is_last_word = False
         self._backlog = bytearray()
 
     def open(self) -> None:
@@ -89,12 +91,13 @@ class Channel:
                     os.close(descriptor)
         self.closed()
 
-    def flush_blocking(self) -> None:
-        """Write out what is left although the peer may be slow; used when the program ends."""
-        if self.is_open and self._backlog:
-            with contextlib.suppress(OSError):
-                os.set_blocking(self._sink, True)
-                os.write(self._sink, self._backlog)
+    def flush_blocking(self, patience_s: float) -> None:
+        """Write out what is left when the program ends; a peer that takes nothing for that time loses the rest."""
+        while self.is_open and self._backlog and select.select([], [self._sink], [], patience_s)[1]:
+            sent = self._send(self._backlog)
+            del self._backlog[:sent]
+            if not self._backlog:
+                self._loop.remove_writer(self._sink)
 
     def _poll(self) -> None:
         if self._reading:
@@ -110,6 +113,10 @@ class Channel:
             data = b""
         if data:
             self.received(data)
+        elif self._backlog:
+            # A peer that has said its last word may still be listening.
+            self.pause_reading()
+            self._is_last_word = True
         else:
             self.close()
 
@@ -127,4 +134,7 @@ class Channel:
         del self._backlog[: self._send(self._backlog)]
         if not self._backlog:
             self._loop.remove_writer(self._sink)
-            self.drained()
+            if self._is_last_word:
+                self.close()
+            else:
+                self.drained()

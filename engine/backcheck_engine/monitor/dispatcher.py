@@ -29,6 +29,11 @@ class Client(Protocol):
     oob_enabled: bool
     pending: deque[Request]
 
+    @property
+    def takes_replies(self) -> bool:
+        """Whether the client reads what it gets; while it does not, its requests wait."""
+        ...
+
     def reply(self, message: JsonObject) -> None: ...
 
     def request_done(self) -> None:
@@ -84,6 +89,8 @@ class Dispatcher:
             await self.answer(client, request)
             self._idle.set()
             client.request_done()
+            # A handler need not have waited for anything, and the loop has others to serve.
+            await asyncio.sleep(0)
 
     async def finish_current(self) -> None:
         """Wait until the request that runs has been answered."""
@@ -93,7 +100,7 @@ class Dispatcher:
         for _ in range(len(self._clients)):
             client = self._clients[0]
             self._clients.rotate(-1)
-            if client.pending:
+            if client.pending and client.takes_replies:
                 return client
         return None
 

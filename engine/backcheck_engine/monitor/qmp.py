@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from backcheck_engine.monitor.endpoint import Endpoint
 
 MAX_PENDING: Final = 8
-"""How many requests wait for the dispatcher before the client is no longer read."""
+"""How many requests of a client that enabled `oob` may wait before it is no longer read; of others, one."""
 MAX_BACKLOG: Final = 1 << 20
-"""How much output a client may leave before it is no longer read."""
+"""How much output a client may leave before its requests are no longer read and run."""
+PATIENCE_S: Final = 1.0
+"""How long the end of the program waits for a client that does not read."""
 
 
 class QmpMonitor:
@@ -43,7 +45,7 @@ class QmpMonitor:
     def stop(self) -> None:
         """Send what is queued, and let the client and the endpoint go."""
         if self._client:
-            self._client.channel.flush_blocking()
+            self._client.channel.flush_blocking(PATIENCE_S)
             self._client.channel.close()
         self._endpoint.close()
 
@@ -74,7 +76,7 @@ class QmpClient:
         self._indent = 4 if pretty else None
         self._parser = MessageParser(dispatcher.context.release)
         channel.received = self._received
-        channel.drained = self.request_done
+        channel.drained = self._drained
 
     def start(self) -> None:
         self.channel.open()
@@ -85,13 +87,26 @@ class QmpClient:
         """Send one message; after the client has gone, nothing."""
         text = json.dumps(message, indent=self._indent)
         self.channel.write(text.replace("\n", "\r\n").encode("ascii") + b"\r\n")
-        if self.channel.backlog > MAX_BACKLOG:
+        if not self.takes_replies:
             self.channel.pause_reading()
+
+    @property
+    def takes_replies(self) -> bool:
+        """Whether the client has taken most of what was sent to it."""
+        return self.channel.backlog <= MAX_BACKLOG
 
     def request_done(self) -> None:
         """Read on when there is room for more."""
-        if len(self.pending) < MAX_PENDING and self.channel.backlog <= MAX_BACKLOG:
+        if len(self.pending) < self._max_pending and self.takes_replies:
             self.channel.resume_reading()
+
+    def _drained(self) -> None:
+        self.request_done()
+        self._dispatcher.wake()
+
+    @property
+    def _max_pending(self) -> int:
+        return MAX_PENDING if self.oob_enabled else 1
 
     def _received(self, data: bytes) -> None:
         for message in self._parser.feed(data):
@@ -100,7 +115,7 @@ class QmpClient:
                 self._dispatcher.pass_queue(self, request)
             else:
                 self.pending.append(request)
-        if len(self.pending) >= MAX_PENDING:
+        if len(self.pending) >= self._max_pending:
             self.channel.pause_reading()
         if self.pending:
             self._dispatcher.wake()

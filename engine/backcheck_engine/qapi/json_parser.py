@@ -225,11 +225,11 @@ class _Reader:
         if token.kind is not TokenKind.STRING:
             raise self._wrong_key(token)
         key = self._text(token)
-        if key in outer:
-            raise self._fail("duplicate key", token)
         colon = self._take()
         if colon.text != b":":
             raise self._fail("expecting ':'", colon)
+        if key in outer:
+            raise self._fail("duplicate key", self._ahead or token)
         return key
 
     def _wrong_key(self, token: Token) -> JsonError:

@@ -72,9 +72,13 @@ class Schema:
         return self._members[struct.name]
 
     def tagged(self, struct: Struct) -> Struct | None:
-        """The union among a structure and its bases, if there is one: it has the tag and the branches."""
+        """The union among a structure and its bases, if there is one: it has the tag and the branches.
+
+        A union whose tag is plain text in this release was none yet.
+        """
         if struct.tag:
-            return struct
+            is_plain = any(member.name == struct.tag and member.type == "str" for member in self.members(struct))
+            return None if is_plain else struct
         return self.tagged(self.struct(struct.base)) if struct.base else None
 
     def values(self, enumeration: Enumeration) -> tuple[str, ...]:
