@@ -43,6 +43,8 @@ class RunPlan:
     implementations: tuple[Implementation, ...]
     missing: Mapping[str, str]
     """Implementations that were asked for and are not there, and why."""
+    workspace: Path
+    """Each case has a folder of its own in it."""
     results: Results
     timeout_s: float | None
     expected_failures: tuple[ExpectedFailure, ...]
@@ -121,7 +123,7 @@ class CaseItem(pytest.Item):
         from backcheck.runner import run_case  # it imports qemu.qmp, which a session without cases does without
 
         definition = self.definition
-        with tempfile.TemporaryDirectory(prefix="bc-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(prefix="", dir=self.plan.workspace, ignore_cleanup_errors=True) as folder:
             with time_limit(definition.timeout_s + GRACE_S, f"the end of case {definition.number}"):
                 result = run_case(definition, self.implementation, self.format, Path(folder))
             record = judge(definition, result, self.plan.catalogue.golden)

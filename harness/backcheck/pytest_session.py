@@ -1,8 +1,11 @@
 """A pytest session that runs numbered cases: its plan, its collection, and what its controller does at the end."""
 
+import shutil
+import tempfile
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -20,6 +23,13 @@ from backcheck.run_check import RunCheck, check_run, leave_candidates
 EXIT_DIFFERS = 1
 EXIT_CRASHED = 3
 REPORTER_NAME = "backcheck-reporter"
+WORKSPACE = "backcheck_workspace"
+
+
+class WorkerNode(Protocol):
+    """What is used of xdist's controller of one worker."""
+
+    workerinput: dict[str, str]
 
 
 def make_plan(config: pytest.Config) -> RunPlan:
@@ -47,6 +57,7 @@ def make_plan(config: pytest.Config) -> RunPlan:
         formats=tuple(dict.fromkeys(formats)) or SOURCE_FORMATS,
         implementations=implementations,
         missing=missing,
+        workspace=_workspace(config),
         results=Results(Path(config.getoption("backcheck_results") or DEFAULT_FOLDER)),
         timeout_s=timeout_s,
         expected_failures=read_expected_failures(Path(expect_fail)) if expect_fail else (),
@@ -81,6 +92,12 @@ def _implementations(
     return tuple(each.wrapped(wrapper) if wrapper else each for each in found), missing
 
 
+def _workspace(config: pytest.Config) -> Path:
+    """The folder below which cases run: the controller makes it and removes it, whatever became of its workers."""
+    given: dict[str, str] = getattr(config, "workerinput", {})
+    return Path(given[WORKSPACE] if WORKSPACE in given else tempfile.mkdtemp(prefix="bc-"))
+
+
 class CaseSession:
     """The hooks of a session that runs cases, in the controller and in each worker."""
 
@@ -91,6 +108,7 @@ class CaseSession:
         self.records: list[Record] = []
         self.check = RunCheck(verdicts={}, complaints=())
         self.candidates: list[Path] = []
+        self.interrupted = False
         self._began = time.monotonic()
         self._collect_cases()
         if self.is_controller:
@@ -115,6 +133,16 @@ class CaseSession:
         workers = self.config.pluginmanager.getplugin("terminaldistreporter")
         if workers is not None:
             self.config.pluginmanager.unregister(workers)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerNode) -> None:
+        """Tells a worker of xdist, before it starts, where cases run."""
+        node.workerinput[WORKSPACE] = str(self.plan.workspace)
+
+    def pytest_unconfigure(self) -> None:
+        """In the controller: removes what an interrupted case left."""
+        if self.is_controller:
+            shutil.rmtree(self.plan.workspace, ignore_errors=True)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> CaseFile | None:
         """A case file that the plan selects."""
@@ -148,6 +176,7 @@ class CaseSession:
         plan.results.write_run(self.records, self._totals())
         self.candidates = leave_candidates(plan.catalogue, self.records, plan.results)
         if not whole:
+            self.interrupted = True
             return
         judgements = {record.judgement for record in self.records}
         if judgements & {Judgement.CRASHED, Judgement.HUNG}:

@@ -1,6 +1,7 @@
 """Each option of `backcheck run`, one test an option, run serially and under xdist."""
 
 import json
+import os
 import signal
 import time
 import xml.etree.ElementTree as ElementTree
@@ -109,7 +110,11 @@ def test_results_go_to_the_folder_that_is_named(three: House, workers: str) -> N
     assert [(record["id"], record["judgement"]) for record in records] == [("002[qemu-10.0-qcow2]", "passed")]
     assert whole["counts"] == {"passed": 1}
     assert "(last: " not in finished.out
-    assert "(last: " in three.run("002", "--results", "elsewhere/x", "-n", workers).out
+
+
+def test_the_last_time_stands_beside_each_case(three: House) -> None:
+    three.run("002", "--results", "x")
+    assert "(last: " in three.run("002", "--results", "x").line("002[")
 
 
 def test_results_that_cannot_be_written_are_told(three: House) -> None:
@@ -131,24 +136,23 @@ def test_wrapper_stands_before_the_program(three: House, workers: str) -> None:
     wrapper.write_text('#!/bin/sh\necho "$@" >> "$WRAPPED"\nexec "$@"\n')
     wrapper.chmod(0o755)
     log = three.root / "wrapped"
-    finished = three.run("002", "--wrapper", f"{wrapper} --args", "-n", workers, WRAPPED=str(log), on="good")
-    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "crash"}  # --args is no program, as the log shows
-    assert log.read_text().startswith(f"--args {three.root}/bin/qemu-system-good ")
-    log.unlink()
-    assert three.run("002", "--wrapper", str(wrapper), "-n", workers, WRAPPED=str(log)).status == 0
-    assert log.read_text().startswith(f"{three.root}/bin/qemu-system-good ")
+    given = f"{wrapper} env"
+    assert three.run("002", "--wrapper", given, "-n", workers, WRAPPED=str(log)).status == 0
+    assert log.read_text().startswith(f"env {three.root}/bin/qemu-system-good ")
 
 
 def test_expect_fail_turns_known_failures_into_expected_ones(three: House, workers: str) -> None:
-    known = three.root / "known"
-    known.write_text("# a comment\n002[qemu-10.0]   fixed by the next release\n")
-    finished = three.run("002", "--expect-fail", str(known), "-n", workers, on="differs")
-    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "xfail"}
-    assert "fixed by the next release" in finished.out
-    assert finished.status == 0
-    finished = three.run("002", "--expect-fail", str(known), "-n", workers)
-    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "xpass"}
+    (three.root / "known").write_text("# a comment\n002[qemu-10.0]  fixed by the next release\n002[qemu-9.1-qcow2]\n")
+    programs = [argument for name in ("differs", "good-9.1") for argument in ("--on", three.program(name))]
+    finished = three.backcheck("run", "002", *programs, "--expect-fail", "known", "-n", workers)
+    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "xfail", "002[qemu-9.1-qcow2]": "xpass"}
+    assert "fixed by the next release" in finished.about("002[qemu-10.0-qcow2]")
     assert finished.status == 1
+
+
+def test_known_failures_alone_are_success(three: House) -> None:
+    (three.root / "known").write_text("002\n")
+    assert three.run("002", "--expect-fail", "known", on="differs").status == 0
 
 
 @pytest.mark.parametrize("line", ["nonsense", "[qemu-7.2]", "002[]"])
@@ -202,22 +206,25 @@ def test_more_skips_than_the_limits_allow_fail_a_full_run(three: House, workers:
 def test_a_guard_that_nobody_needs_fails_a_run_on_all_that_confirmed(three: House, workers: str) -> None:
     golden = three.root / "golden" / "002.out"
     golden.write_text(golden.read_text().replace("<- name=vm", "[qemu>=9.0] <- name=vm"))
-    assert three.run("-n", workers).status == 0
     programs = [argument for name in ("good", "good-9.1") for argument in ("--on", three.program(name))]
     finished = three.backcheck("run", *programs, "-n", workers)
     assert finished.status == 1
     assert "Error: golden/002.out: the guard is no longer needed: [qemu>=9.0] <- name=vm" in finished.out
 
 
-def test_an_interrupt_leaves_no_process(three: House, workers: str) -> None:
+@pytest.mark.parametrize("group", [False, True], ids=["process", "group"])
+def test_an_interrupt_leaves_no_process_and_no_folder(three: House, workers: str, group: bool) -> None:
     program = three.program("hangs")
-    with three.start("run", "--on", program, "-n", workers) as process:
+    temporary = three.root / "tmp"
+    temporary.mkdir()
+    with three.start("run", "--on", program, "-n", workers, TMPDIR=str(temporary)) as process:
         conversation = _wait_for_conversation(program)
-        process.send_signal(signal.SIGINT)
+        (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 130, out
     assert conversation
     assert not _running(program)
+    assert not list(temporary.glob("bc-*"))
 
 
 def _wait_for_conversation(program: str) -> bool:

@@ -44,6 +44,7 @@ class RunState(Protocol):
     records: list[Record]
     check: RunCheck
     candidates: list[Path]
+    interrupted: bool
 
 
 class CaseReporter:
@@ -154,10 +155,12 @@ class CaseReporter:
         ran = [record for record in records if record.judgement is not Judgement.SKIPPED]
         passed = [record for record in ran if record.judgement.good]
         expected = sum(record.judgement is Judgement.EXPECTED for record in ran)
-        count = f"all {len(ran)}" if len(passed) == len(ran) else f"{len(passed)} of {len(ran)}"
+        whole = len(passed) == len(ran) and not self._state.interrupted
+        count = f"all {len(ran)}" if whole else f"{len(passed)} of {len(ran)}"
         note = f" ({expected} failed as expected)" if expected else ""
         seconds = time.monotonic() - self._began
-        return f"Passed {count}{note} in {seconds:.1f} s; results: {_short(self._plan.results.folder)}"
+        before = "Interrupted: passed" if self._state.interrupted else "Passed"
+        return f"{before} {count}{note} in {seconds:.1f} s; results: {_short(self._plan.results.folder)}"
 
     def _show_status(self) -> None:
         if self._live:
