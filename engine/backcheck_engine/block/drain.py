@@ -38,11 +38,7 @@ def end(node: "Node") -> None:
 
 def is_busy(node: "Node") -> bool:
     """Whether a request is in flight on `node` or a user of it is still busy."""
-    return (
-        node.in_flight > 0
-        or node.driver.has_own_work()
-        or any(parent.owner.drained_poll(parent) for parent in list(node.parents))
-    )
+    return node.in_flight > 0 or any(parent.owner.drained_poll(parent) for parent in list(node.parents))
 
 
 class DrainWaiters:

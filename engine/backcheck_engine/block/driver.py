@@ -190,9 +190,6 @@ class Driver(ImageUpkeep, ABC):
         """
         return None
 
-    def gather_child_options(self, options: "JsonObject") -> None:
-        """Change which children's options, given by their names, appear in a json: filename."""
-
     # Permissions.
 
     def child_permissions(
@@ -218,10 +215,6 @@ class Driver(ImageUpkeep, ABC):
     def drain_end(self) -> None:
         """Undo one drain_begin."""
 
-    def has_own_work(self) -> bool:
-        """Whether requests of the driver's own are under way, for which a drained section waits."""
-        return False
-
     async def reopen(self, read_only: bool) -> None:
         """Turn read-only or read-write."""
 
@@ -229,10 +222,6 @@ class Driver(ImageUpkeep, ABC):
         """Write back metadata and let go of resources. Children are detached by the node afterwards."""
 
     # Debugging.
-
-    def debug_event_is_wanted(self) -> bool:
-        """Whether `debug_event` does anything."""
-        return False
 
     async def debug_event(self, event: str) -> None:
         """A format above reached the BlkdebugEvent `event`; may suspend the request that reports it."""

@@ -184,16 +184,6 @@ class Graph:
         for child in movable:
             child.owner.resized(child)
 
-    def move_child(self, child: Child, node: Node) -> None:
-        """Let one edge use `node`. The reference moves too. Raises BlockError on a conflict; nothing has changed."""
-        old = child.node
-        with GraphChange() as change:
-            change.move(child, node)
-            change.refresh([child.owner] if isinstance(child.owner, Node) else [node])
-            change.refresh([old])
-        node.ref()
-        old.give_reference_away()
-
     # Drained sections.
 
     def drain_kick(self) -> None:

@@ -166,10 +166,6 @@ class Node(NodeIO):
             chain.append(lower)
         return chain
 
-    def root_of(self) -> list[Child]:
-        """Edges from outside the graph (backends, jobs) to this node, newest first."""
-        return [child for child in self.parents if not isinstance(child.owner, Node)]
-
     # Permissions.
 
     def cumulative_permissions(self) -> tuple[Permission, Permission]:

@@ -63,7 +63,6 @@ def full_open_options(node: "Node") -> JsonObject:
             options[name] = full_open_options(child.node)
     if overridden and node.backing is None:
         options["backing"] = None
-    node.driver.gather_child_options(options)
     return options
 
 

@@ -105,17 +105,6 @@ class Opener:
         self.node.auto_backing_file = filename
         self.node.backing_format = format_name
 
-    def apply_auto_read_only(self, message: str | None = None) -> None:
-        """Turn the node read-only where auto-read-only allows, as it cannot be written.
-
-        Raises BlockError (EACCES) with `message` where it does not.
-        """
-        if self.node.read_only:
-            return
-        if not self.node.auto_read_only:
-            raise BlockError(message or "Image is read-only", errno.EACCES)
-        self.node.read_only = True
-
 
 async def _open_child(
     graph: "Graph", options: Options, name: str, filename: str | None, inherited: Inherited, *, required: bool

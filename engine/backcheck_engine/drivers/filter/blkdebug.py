@@ -169,9 +169,6 @@ class BlkdebugDriver(Driver):
 
     # Events.
 
-    def debug_event_is_wanted(self) -> bool:
-        return True
-
     async def debug_event(self, event: str) -> None:
         """Take the actions of the rules for `event`; those for one event replace the errors of the one before."""
         due = [rule for rule in self._rules if rule.event == event and applies(rule, self._state)]
