@@ -1,4 +1,4 @@
-"""An image that turns out to be corrupt while it is used: marked, reported once, and refused from then on, as by QEMU."""
+"""An image that turns out to be corrupt in use: marked, reported once, and refused from then on, as by QEMU."""
 
 import re
 import struct

@@ -128,15 +128,18 @@ async def _open_data_file(opener: Opener, image: Image) -> None:
     """Attach the external data file, by the user's option or by the name in the header."""
     keys = opener.options.keys()
     wanted = any(key == "data-file" or key.startswith("data-file.") for key in keys)
+    if wanted:
+        await opener.child("data-file", role=ChildRole.DATA)
     if not image.has_data_file:
         if wanted:
             raise BlockError("'data-file' can only be set for images with an external data file", errno.EINVAL)
         if Autoclear.DATA_FILE_RAW in image.header.autoclear:
             raise BlockError("data-file-raw requires a data file", errno.EINVAL)
         return
-    if not wanted and not image.header.data_file:
-        raise BlockError("'data-file' is required for this image", errno.EINVAL)
-    await opener.child("data-file", role=ChildRole.DATA, filename=None if wanted else image.header.data_file)
+    if not wanted:
+        if not image.header.data_file:
+            raise BlockError("'data-file' is required for this image", errno.EINVAL)
+        await opener.child("data-file", role=ChildRole.DATA, filename=image.header.data_file)
     image.node.children["file"].role &= ~ChildRole.DATA
     image.node.graph.refresh_permissions(image.node)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backcheck_engine.block.key_order import in_qemu_order
 from backcheck_engine.drivers.format.qcow2.header import CompressionType, Incompatible
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def specific_info(image: Image) -> JsonObject:
-    """The format-specific part, keys in QAPI's order."""
+    """The format-specific part, keys in the order in which QEMU prints them."""
     header = image.header
     data: JsonObject = {"compat": "0.10" if header.version == 2 else "1.1"}
     if image.has_data_file:
@@ -27,4 +28,4 @@ def specific_info(image: Image) -> JsonObject:
     if image.bitmaps:
         data["bitmaps"] = [bitmap.info() for bitmap in image.bitmaps]
     data["compression-type"] = CompressionType(header.compression_type).name.lower()
-    return {"type": "qcow2", "data": data}
+    return {"type": "qcow2", "data": {key: data[key] for key in in_qemu_order(list(data))}}
