@@ -50,7 +50,7 @@ class RunState(Protocol):
 class CaseReporter:
     """The hooks that write. pytest's own reporter is told to write nothing of cases; `state` is the session's."""
 
-    def __init__(self, terminal: pytest.TerminalReporter, plan: RunPlan, state: RunState) -> None:
+    def __init__(self, terminal: "pytest.TerminalReporter", plan: RunPlan, state: RunState) -> None:
         self._terminal = terminal
         self._plan = plan
         self._state = state
