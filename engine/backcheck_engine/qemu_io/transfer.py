@@ -14,7 +14,7 @@ from backcheck_engine.errors import BlockError
 from backcheck_engine.qemu_io.arguments import Arguments, pattern_argument, size_argument
 from backcheck_engine.qemu_io.command import Command, Invocation
 from backcheck_engine.qemu_io.result import Transfer, dump, holds_only, report
-from backcheck_engine.qemu_io.session import CommandFailed, Session
+from backcheck_engine.qemu_io.session import Channel, CommandFailed, Session
 
 DEFAULT_PATTERN = 0xCD
 
@@ -217,9 +217,9 @@ def _file_content(name: str, length: int) -> bytes:
         with Path(name).open("rb") as file:
             content = file.read(length)
     except OSError as error:
-        raise CommandFailed(f"{name}: {error.strerror}") from error
+        raise CommandFailed(f"{name}: {error.strerror}", Channel.ERROR) from error
     if not content:
-        raise CommandFailed(f"{name}: file is empty")
+        raise CommandFailed(f"{name}: file is empty", Channel.ERROR)
     return (content * (length // len(content) + 1))[:length]
 
 

@@ -115,6 +115,8 @@ def _repair(invocation: Invocation) -> Repair:
 def _complain(invocation: Invocation, result: CheckResult) -> None:
     if result.messages:
         invocation.program.complain("\n".join(result.messages))
+    if result.failure is not None:
+        raise result.failure
 
 
 def _repair_text(result: CheckResult) -> str:

@@ -1,8 +1,6 @@
 """What backcheck-io does with its file: opens it, runs commands on it, closes it; and the commands a program has."""
 
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.errors import BlockError, EngineError
@@ -114,7 +112,6 @@ class IoSession:
         """Whether `quit` was given."""
         self._program = program
         self._images = Images()
-        self._temporary: Path | None = None
         self._opened: OpenRequest | None = None
         self._session = Session(
             None,
@@ -145,20 +142,18 @@ class IoSession:
 
     async def _open_image(self, request: OpenRequest) -> "BlockBackend":
         name = request.image_name()
-        if request.snapshot:
-            from backcheck_engine.tools.overlay import temporary_overlay
+        if not request.snapshot:
+            return await self._images.open_bare(name)
+        from backcheck_engine.tools.overlay import temporary_overlay
 
-            self._temporary, name = await temporary_overlay(self._images, name)
-        return await self._images.open_bare(name)
+        async with temporary_overlay(self._images, name) as overlay:
+            return await self._images.open_bare(overlay)
 
     async def close(self) -> None:
         """Close the file, if one is open, after what is in flight on it."""
         backend, self._session.backend = self._session.backend, None
         if backend is not None:
             await self._images.close(backend)
-        if self._temporary is not None:
-            os.unlink(self._temporary)
-            self._temporary = None
 
     async def finish(self) -> None:
         """Wait for requests that commands left running, and close the file."""

@@ -3,9 +3,7 @@
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, TextIO
 
 from backcheck_engine.errors import EngineError
@@ -104,9 +102,10 @@ def run(program: Program, start: Callable[[], int]) -> int:
     return status
 
 
-def _save_traceback() -> Path:
+def _save_traceback() -> str:
+    import tempfile
     import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="backcheck-", suffix=".traceback", delete=False) as file:
         traceback.print_exc(file=file)
-    return Path(file.name)
+    return file.name

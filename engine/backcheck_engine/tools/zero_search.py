@@ -1,38 +1,41 @@
-"""Where a buffer has data, and where two buffers differ, at C's speed. Pure functions."""
+"""Where a buffer has data, and where two buffers differ, at C's speed. Pure functions.
 
+A bytearray compares with any buffer by memcmp; two memoryviews would compare item by item, a hundred times slower.
+"""
+
+import functools
 from collections.abc import Iterator
 
 from backcheck_engine.block.request import SECTOR_SIZE, Buffer
 
-_ZEROES = memoryview(bytes(2 * 1024 * 1024))
+
+@functools.lru_cache(maxsize=8)
+def _zeroes(length: int) -> bytearray:
+    return bytearray(length)
 
 
 def is_zero(data: Buffer) -> bool:
     """Whether all bytes are 0."""
     view = memoryview(data)
-    limit = len(_ZEROES)
-    return all(
-        view[start : start + limit] == _ZEROES[: min(limit, len(view) - start)] for start in range(0, len(view), limit)
-    )
+    return bool(_zeroes(len(view)) == view)
 
 
 def first_data_sector(data: Buffer) -> int | None:
     """The offset of the first sector that is not all 0, or None."""
-    return _first(memoryview(data), memoryview(bytes(len(data))))
+    return first_different_sector(_zeroes(len(data)), data)
 
 
 def first_different_sector(one: Buffer, other: Buffer) -> int | None:
     """The offset of the first sector in which two buffers of the same length differ, or None."""
-    return _first(memoryview(one), memoryview(other))
-
-
-def _first(one: memoryview, other: memoryview) -> int | None:
-    if one == other:
+    first = one if isinstance(one, bytearray) else bytearray(one)
+    second = memoryview(other)
+    if first == second:
         return None
-    low, high = 0, -(-len(one) // SECTOR_SIZE)
+    low, high = 0, -(-len(first) // SECTOR_SIZE)
     while high - low > 1:
         middle = (low + high) // 2
-        if one[low * SECTOR_SIZE : middle * SECTOR_SIZE] == other[low * SECTOR_SIZE : middle * SECTOR_SIZE]:
+        start, end = low * SECTOR_SIZE, middle * SECTOR_SIZE
+        if first[start:end] == second[start:end]:
             low = middle
         else:
             high = middle
@@ -46,15 +49,19 @@ def runs(data: Buffer, offset: int, granularity: int) -> Iterator[tuple[int, int
     """
     view = memoryview(data)
     end = len(view)
-    zeroes = _ZEROES if granularity <= len(_ZEROES) else memoryview(bytes(granularity))
     if is_zero(view):
         yield 0, end, False
+        return
+    first, last = -offset % granularity or granularity, (offset + end) % granularity or granularity
+    content = data if isinstance(data, bytes | bytearray) else bytes(data)
+    if content.find(_zeroes(min(first, last, end))) < 0:
+        yield 0, end, True
         return
     start = position = 0
     has_data = False
     while position < end:
         following = min(end, (offset + position) // granularity * granularity + granularity - offset)
-        now = view[position:following] != zeroes[: following - position]
+        now = not is_zero(view[position:following])
         if now != has_data and position > start:
             yield start, position - start, has_data
             start = position
@@ -65,7 +72,7 @@ def runs(data: Buffer, offset: int, granularity: int) -> Iterator[tuple[int, int
 
 def differing_runs(one: Buffer, other: Buffer, offset: int, granularity: int) -> Iterator[tuple[int, int]]:
     """(start, length) of the parts of `one`, at `offset`, in which it differs from `other`; borders as in `runs`."""
-    first, second = memoryview(one), memoryview(other)
+    first, second = bytearray(one), memoryview(other)
     end = len(first)
     if first == second:
         return
