@@ -109,7 +109,7 @@ WITH_A_MACHINE = """
 -hda r.raw -hda r.raw
 """.strip().splitlines()
 
-STRIDES = {"5.2": 9, "7.2": 4, "10.0": 9, "11.1": 9}
+STRIDES = {"5.2": 16, "7.2": 6, "10.0": 16, "11.1": 16}
 """Which part of the lines is tried with a release; a soak tries all."""
 
 

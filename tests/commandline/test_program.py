@@ -105,7 +105,9 @@ def test_pidfile_is_locked_and_removed(tmp_path: Path) -> None:
 def test_a_bug_ends_in_one_line_that_names_a_file(tmp_path: Path) -> None:
     """Provoked by a handler that raises what no handler may raise."""
     script = (
-        "import sys; from backcheck_engine import __main__; from backcheck_engine.monitor import registry, introspection\n"
+        "import sys\n"
+        "from backcheck_engine import __main__\n"
+        "from backcheck_engine.monitor import registry, introspection\n"
         "async def broken(context, members): raise ZeroDivisionError('a bug')\n"
         "registry._handlers['query-name'] = broken\n"
         "sys.argv[0] = 'backcheck-engine'\n"

@@ -67,5 +67,5 @@ def test_wrong_nested(text: str, message: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "#x", "ä"])
 def test_wrong_identifiers(name: str) -> None:
-    with pytest.raises(OptionError, match="^Parameter 'id' expects an identifier$"):
+    with pytest.raises(OptionError, match=r"^Parameter 'id' expects an identifier$"):
         check_identifier(name)
