@@ -224,6 +224,26 @@ def test_what_a_policy_does(policy: str, error: int, action: str) -> None:
     run(story)
 
 
+@pytest.mark.parametrize(("kind", "copied"), [("read", MiB), ("write", 3 * MiB)])
+def test_an_error_that_is_ignored_for_ever_leaves_the_machine_alive(kind: str, copied: int) -> None:
+    """A read that is refused at once ends each pass before the chunks behind it are taken."""
+
+    async def story() -> None:
+        machine = Machine()
+        machine.fill()
+        (machine.source if kind == "read" else machine.target).faults.append(Fault(kind, offset=MiB))
+        job = await machine.backup(on_source_error="ignore", on_target_error="ignore")
+        await machine.until(lambda: machine.lane().count("BLOCK_JOB_ERROR") > 20)
+        assert machine.guest.node is not None
+        assert bytes(await machine.guest.pread(0, 4096)) == b"\x11" * 4096
+        await machine.jobs.cancel(job)
+        await job.is_concluded.wait()
+        assert machine.lane()[-4:] == ["aborting", "BLOCK_JOB_CANCELLED", "concluded", "null"]
+        assert machine.data_of("BLOCK_JOB_CANCELLED")["offset"] == copied
+
+    run(story)
+
+
 def test_an_error_during_an_interruption_is_met_again_and_not_reported_twice() -> None:
     async def story() -> None:
         machine = Machine()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from dataclasses import dataclass
 from enum import Enum
@@ -73,7 +74,6 @@ class BackupJob(BlockJob):
         options: BackupOptions,
         *,
         job_id: str,
-        source: Node,
         target: Node,
         guard: CopyBeforeWriteDriver,
     ) -> None:
@@ -81,7 +81,6 @@ class BackupJob(BlockJob):
             graph, jobs, job_id, group, auto_finalize=options.auto_finalize, auto_dismiss=options.auto_dismiss
         )
         self._options: Final = options
-        self._source: Final = source
         self._target: Final = target
         self._guard: Final = guard
         self._copy: Final[BlockCopy] = guard.copy
@@ -105,6 +104,8 @@ class BackupJob(BlockJob):
             policy = self._options.on_source_error if failure.is_read else self._options.on_target_error
             if self.handle_failure(policy, failure) is ErrorAction.REPORT:
                 raise failure.error
+            # An error that is ignored comes back at once, perhaps for ever: everybody else needs a turn in between.
+            await asyncio.sleep(0)
             await self.pause_point()
 
     async def _pass(self) -> CopyFailure | None:
@@ -205,7 +206,7 @@ async def create_backup_job(
                 f"Required max-chunk ({options.max_chunk}) is less than backup cluster size ({guard.copy.cluster_size})"
             )
         guard.copy.compress = options.compress
-        job = BackupJob(graph, jobs, group, options, job_id=job_id, source=source, target=target, guard=guard)
+        job = BackupJob(graph, jobs, group, options, job_id=job_id, target=target, guard=guard)
         try:
             job.acquire()
         except EngineError:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Emit: TypeAlias = "Callable[[str, JsonObject | None], None]"
 
-_WELL_FORMED: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
+_WELL_FORMED: Final = r"[A-Za-z][A-Za-z0-9_.-]*"
 
 
 class JobList:
@@ -40,7 +40,7 @@ class JobList:
 
     def check_id(self, job_id: str) -> None:
         """Raise BlockError in QEMU's words unless a new job may be called that."""
-        if not _WELL_FORMED.fullmatch(job_id):
+        if not re.fullmatch(_WELL_FORMED, job_id):
             raise BlockError(f"Invalid job ID '{job_id}'")
         if self.find(job_id) is not None:
             raise BlockError(f"Job ID '{job_id}' already in use")

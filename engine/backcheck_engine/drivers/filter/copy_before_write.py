@@ -175,12 +175,21 @@ def job_cluster_size(target: Node, min_cluster_size: int = 0) -> int:
     """The unit in which a backup to `target` copies, in bytes.
 
     It is at least the target's own cluster, since writing less would need the target's backing to be right already.
+    Raises BlockError when the target cannot say and has no backing.
     """
     default = max(DEFAULT_CLUSTER_SIZE, min_cluster_size)
-    info = target.driver.info()
+    has_backing = target.skip_filters().overlaid is not None
+    try:
+        info = target.driver.info()
+    except BlockError as error:
+        if has_backing:
+            return default
+        raise error.prefixed(
+            "Couldn't determine the cluster size of the target image, which has no backing file: "
+        ) from error
     if info is not None:
         return max(default, info.cluster_size)
-    if target.skip_filters().overlaid is None:
+    if not has_backing:
         warn_of_unknown_cluster_size(default)
     return default
 
