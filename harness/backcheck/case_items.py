@@ -5,10 +5,11 @@ call, also from an xdist worker to the controller.
 """
 
 import os
+import re
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ GRACE_S = 1.0
 ALARM_AGAIN_S = 10.0
 RECORD = "backcheck_record"
 """The attribute of a report that holds the record, as plain values."""
+
+_CASE_ID = re.compile(r"::(\d{3,}\[[^]]+\])$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +175,12 @@ def record_of(report: object) -> Record | None:
     return None if values is None else Record.from_json(values)
 
 
+def case_id(report: pytest.TestReport) -> str | None:
+    """The id of the case that a report is of, also of one that left no record; None for other tests."""
+    match = _CASE_ID.search(report.nodeid)
+    return match[1] if match else None
+
+
 @contextmanager
 def time_limit(seconds: float, waiting_for: str) -> Iterator[None]:
     """Raises CaseTimeout in here when that many seconds have passed, and again for what then does not end.
@@ -192,8 +201,3 @@ def time_limit(seconds: float, waiting_for: str) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-
-
-def selected(items: Sequence[pytest.Item]) -> list[CaseItem]:
-    """The case items among a session's items."""
-    return [item for item in items if isinstance(item, CaseItem)]

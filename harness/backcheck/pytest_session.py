@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from backcheck.case_items import CaseFile, RunPlan, attach_record, record_of
+from backcheck.case_items import CaseFile, RunPlan, attach_record, case_id, record_of
 from backcheck.catalogue import Catalogue, find_catalogue, parse_numbers
 from backcheck.definition import FILE_NAME, SOURCE_FORMATS
 from backcheck.errors import UsageError
@@ -106,6 +106,8 @@ class CaseSession:
         self.plan = plan
         self.is_controller = not hasattr(config, "workerinput")
         self.records: list[Record] = []
+        self.unjudged: list[str] = []
+        """Ids of cases that failed without a record: the harness is wrong, or a worker died."""
         self.check = RunCheck(verdicts={}, complaints=())
         self.candidates: list[Path] = []
         self.interrupted = False
@@ -163,16 +165,19 @@ class CaseSession:
         """In the controller: collects records."""
         if record := record_of(report):
             self.records.append(record)
+        elif report.failed and (id := case_id(report)):
+            self.unjudged.append(id)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """In the controller: looks at the whole run, writes results, and decides the exit status."""
-        if not self.is_controller or not self.records or self.config.getoption("collectonly"):
+        nothing_ran = not self.records and not self.unjudged
+        if not self.is_controller or nothing_ran or self.config.getoption("collectonly"):
             return
         order = [each.name for each in self.plan.implementations]
         self.records.sort(key=lambda record: (record.number, order.index(record.implementation), record.format))
         plan, whole = self.plan, session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        self.check = check_run(plan.catalogue, self.records, full=plan.full and whole)
+        self.check = check_run(plan.catalogue, self.records, self.unjudged, full=plan.full and whole)
         plan.results.write_run(self.records, self._totals())
         self.candidates = leave_candidates(plan.catalogue, self.records, plan.results)
         if not whole:

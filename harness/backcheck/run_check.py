@@ -26,11 +26,14 @@ class RunCheck:
     complaints: tuple[str, ...]
 
 
-def check_run(catalogue: Catalogue, records: Sequence[Record], *, full: bool) -> RunCheck:
-    """Looks at all records of a run. full: nothing was left out by numbers, groups or formats."""
+def check_run(catalogue: Catalogue, records: Sequence[Record], unjudged: Sequence[str], *, full: bool) -> RunCheck:
+    """Looks at all records of a run. full: nothing was left out by numbers, groups or formats.
+
+    unjudged: ids of cases that ran and left no record.
+    """
     by_case = _by_case(records)
     verdicts = {number: text for number, of_case in by_case.items() if (text := verdict(of_case))}
-    complaints: list[str] = []
+    complaints = [f"{id} came to no verdict: the harness failed, see above" for id in unjudged]
     if full:
         complaints += [f"golden/{path.name} belongs to no case" for path in catalogue.unused_goldens()]
         complaints += _not_run_complaints(catalogue.cases, records)

@@ -93,14 +93,14 @@ class House:
             path.chmod(0o755)
         return str(path)
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stdout: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
         """Starts `backcheck ARGUMENTS` in the house."""
         return subprocess.Popen(
             [sys.executable, "-m", "backcheck.cli", *arguments],
             cwd=self.root,
             env={**os.environ, "PYTHONWARNINGS": "", **environment},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,

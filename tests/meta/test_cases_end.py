@@ -138,3 +138,14 @@ def test_a_run_never_writes_a_golden(house: House, workers: str) -> None:
     assert "<- name=other" in (house.results / "001.out.new").read_text()
     assert house.run("-n", workers).status == 0
     assert not (house.results / "001.out.new").exists()
+
+
+def test_a_case_whose_worker_dies_is_no_success(house: House) -> None:
+    house.case("001", body="import os; os._exit(9)")
+    house.case("002")
+    finished = house.run("-n", "2")
+    assert finished.status == 1
+    assert "Error: 001[qemu-10.0-qcow2] came to no verdict" in finished.out
+    assert finished.line("Failures: ") == "Failures: 001[qemu-10.0-qcow2]"
+    assert "Passed 1 of 2 in" in finished.out
+    assert finished.judgements() == {"002[qemu-10.0-qcow2]": "pass"}

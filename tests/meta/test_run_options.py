@@ -1,7 +1,10 @@
 """Each option of `backcheck run`, one test an option, run serially and under xdist."""
 
+import contextlib
 import json
 import os
+import pty
+import re
 import signal
 import time
 import xml.etree.ElementTree as ElementTree
@@ -193,6 +196,20 @@ def test_the_end_of_a_run_reads_as_iotests_does(three: House, workers: str) -> N
         "Failures: 001[qemu-10.0-qcow2] 001[qemu-10.0-raw] 002[qemu-10.0-qcow2]",
     ]
     assert end[4].startswith("Passed 0 of 3 in ")
+
+
+def test_on_a_terminal_the_last_line_tells_what_runs(three: House, workers: str) -> None:
+    ours, theirs = pty.openpty()
+    with three.start("run", "--on", three.program("good"), "-n", workers, stdout=theirs, TERM="xterm") as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # a terminal whose other end is gone has no end of file
+            while data := os.read(ours, 4096):
+                shown += data
+        os.close(ours)
+    assert process.returncode == 0
+    assert re.search(rb"\[3/4\] +\d{3}\[qemu-10.0-\w+\]", shown)
+    assert b"Passed all 4 in " in shown
 
 
 def test_more_skips_than_the_limits_allow_fail_a_full_run(three: House, workers: str) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import pytest
 
-from backcheck.case_items import RunPlan, failure_text, record_of
+from backcheck.case_items import RunPlan, case_id, failure_text, record_of
 from backcheck.judgement import Judgement, Record
 from backcheck.run_check import RunCheck
 
@@ -42,6 +42,7 @@ class RunState(Protocol):
     """What the reporter reads of the session."""
 
     records: list[Record]
+    unjudged: list[str]
     check: RunCheck
     candidates: list[Path]
     interrupted: bool
@@ -77,7 +78,9 @@ class CaseReporter:
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Gives cases categories of their own, without a letter or a word, so that pytest's sections leave them out."""
         record = record_of(report)
-        return None if record is None else (f"case {_WORDS[record.judgement][0]}", "", "")
+        if record is not None:
+            return f"case {_WORDS[record.judgement][0]}", "", ""
+        return ("failed", "", "") if report.failed and case_id(report) else None
 
     def pytest_runtest_logstart(self, location: tuple[str, int | None, str]) -> None:
         """On a terminal, shows what runs."""
@@ -101,7 +104,7 @@ class CaseReporter:
     def pytest_terminal_summary(self) -> None:
         """Writes the end of the run."""
         self._clear_status()
-        if not self._state.records:
+        if not self._state.records and not self._state.unjudged:
             return
         self._terminal.ensure_newline()
         for lines in (self._wrong(), self._not_run(), self._failures(), [self._passed()]):
@@ -147,16 +150,18 @@ class CaseReporter:
         return lines
 
     def _failures(self) -> list[str]:
-        failed = [record for record in self._state.records if not record.judgement.good]
-        return [f"Failures: {_ids(failed)}"] if failed else []
+        failed = [record.id for record in self._state.records if not record.judgement.good]
+        failed = sorted([*failed, *self._state.unjudged])
+        return [f"Failures: {' '.join(failed)}"] if failed else []
 
     def _passed(self) -> str:
         records = self._state.records
         ran = [record for record in records if record.judgement is not Judgement.SKIPPED]
         passed = [record for record in ran if record.judgement.good]
         expected = sum(record.judgement is Judgement.EXPECTED for record in ran)
-        whole = len(passed) == len(ran) and not self._state.interrupted
-        count = f"all {len(ran)}" if whole else f"{len(passed)} of {len(ran)}"
+        total = len(ran) + len(self._state.unjudged)
+        whole = len(passed) == total and not self._state.interrupted
+        count = f"all {total}" if whole else f"{len(passed)} of {total}"
         note = f" ({expected} failed as expected)" if expected else ""
         seconds = time.monotonic() - self._began
         before = "Interrupted: passed" if self._state.interrupted else "Passed"
