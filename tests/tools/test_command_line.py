@@ -18,10 +18,9 @@ OPTIONS = (
     Option(long="force-share", short="U", help=""),
     Option(long="output", value="KIND", help=""),
 )
-WORDS = st.one_of(
-    st.sampled_from(["-q", "-f", "-qU", "-fraw", "-qf", "-x", "-", "--", "a", "b"]),
-    st.sampled_from(["--quiet", "--format", "--format=x", "--out=json", "--fo", "--for", "--force", "--quiet=1", "--zz"]),
-)
+SHORT = ["-q", "-f", "-qU", "-fraw", "-qf", "-x"]
+LONG = ["--quiet", "--quiet=1", "--format", "--format=x", "--fo", "--for", "--force", "--out=json", "--zz"]
+WORDS = st.sampled_from([*SHORT, *LONG, "-", "--", "a", "b"])
 
 
 @given(st.lists(WORDS, max_size=5))

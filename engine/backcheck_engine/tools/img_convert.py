@@ -100,7 +100,8 @@ async def run(invocation: Invocation) -> int:
             total = sum(backend.size for backend in backends)
             if not target.exists:
                 await _create(images, target, total)
-            destination = await images.open(target.name)
+            target_cache = _cache(given, "target-cache", "unsafe", "Invalid cache option")
+            destination = await images.open(replace(target.name, cache=target_cache))
             _check_size(target, destination, total)
             has_backing = target.backing is not None or "backing_file" in target.options
             layout = Layout(is_new=not target.exists, has_backing=has_backing)
@@ -167,7 +168,6 @@ def _names(invocation: Invocation) -> tuple[list[ImageName], Target]:
     if given.has("source-snapshot"):
         raise ToolError("--source-snapshot is not implemented")
     source_cache = _cache(given, "source-cache", "writeback", "Invalid source cache option")
-    target_cache = _cache(given, "target-cache", "unsafe", "Invalid cache option")
     source = ImageName(
         text="",
         is_options=given.has("image-opts"),
@@ -181,7 +181,6 @@ def _names(invocation: Invocation) -> tuple[list[ImageName], Target]:
             text=given.operands[-1],
             is_options=given.has("target-image-opts"),
             format=None if given.has("target-image-opts") else format_name,
-            cache=target_cache,
             writable=True,
             discard=given.last("sparse-size") != "0",
         ),

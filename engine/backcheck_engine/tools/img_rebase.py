@@ -13,7 +13,7 @@ from backcheck_engine.tools.images import ImageName, Images, opened_images
 from backcheck_engine.tools.program import ToolError
 from backcheck_engine.tools.progress import Progress
 from backcheck_engine.tools.usage import FORCE_SHARE, FORMAT, IMAGE_OPTS, OBJECT, PROGRESS, QUIET, Invocation
-from backcheck_engine.tools.zero_search import differing_runs, is_zero
+from backcheck_engine.tools.zero_search import differing_runs
 
 if TYPE_CHECKING:
     from backcheck_engine.block.backend import BlockBackend
@@ -158,7 +158,10 @@ class _Rebase:
         )
         view = memoryview(contents[0])
         for start, count in differing_runs(*contents, offset, self._granularity or length):
-            await self._write(offset + start, view[start : start + count])
+            if self._old is None or offset >= self._old.size:
+                await self._overlay.pwrite_zeroes(offset + start, count)
+            else:
+                await self._write(offset + start, view[start : start + count])
         return length
 
     async def _status(self, node: "Node | None", offset: int, length: int) -> BlockStatus:
@@ -171,9 +174,7 @@ class _Rebase:
         return bytes(length) if node is None or status.zero else await node.pread(offset, length)
 
     async def _write(self, offset: int, data: memoryview) -> None:
-        if is_zero(data):
-            await self._overlay.pwrite_zeroes(offset, len(data))
-        elif self._compress:
+        if self._compress:
             for start in range(0, len(data), self._granularity):
                 await self._overlay.pwrite_compressed(offset + start, data[start : start + self._granularity])
         else:

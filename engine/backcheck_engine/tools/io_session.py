@@ -28,7 +28,7 @@ class OpenRequest:
     options: JsonObject
     is_options: bool = False
     cache: CacheMode
-    discard: str = ""
+    discard: str = "unmap"
     read_only: bool = False
     force_share: bool = False
     copy_on_read: bool = False
@@ -60,8 +60,8 @@ class OpenRequest:
         cache = letters.get("t") or ("none" if "n" in letters else "writeback")
         if cache not in CACHE_MODES:
             raise ToolError(f"Invalid cache option: {cache}")
-        discard = letters.get("d") or ""
-        if discard and discard not in DISCARD_MODES:
+        discard = letters.get("d") or "unmap"
+        if discard not in DISCARD_MODES:
             raise ToolError(f"Invalid discard option: {discard}")
         aio = letters.get("i") or AIO_MODES[0]
         if aio not in AIO_MODES:
@@ -71,7 +71,7 @@ class OpenRequest:
             options=options,
             is_options=is_options,
             cache=CACHE_MODES[cache],
-            discard=DISCARD_MODES.get(discard, ""),
+            discard=DISCARD_MODES[discard],
             read_only="r" in letters,
             force_share="U" in letters,
             copy_on_read="C" in letters,
