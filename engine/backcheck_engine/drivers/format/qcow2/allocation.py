@@ -185,6 +185,7 @@ class Refcounts:
             at = first + done
             within = at & (entries - 1)
             size = min(count - done, entries - within)
+            await self._image.event("refblock_alloc")
             block = await self._block(at >> bits)
             try:
                 if block is None:
@@ -306,7 +307,6 @@ class Refcounts:
 
     async def _add_block(self, index: int, after: int) -> None:
         """Give the range `index` a refcount block, in a free cluster at or after `after`."""
-        await self._image.event("refblock_alloc")
         geometry = self._geometry
         bits = geometry.refcount_block_bits
         cluster = await self._find_free(1, after)

@@ -15,7 +15,7 @@ from backcheck_engine.drivers.format.qcow2.compressed_writing import CompressedW
 from backcheck_engine.drivers.format.qcow2.header import MAGIC, MAX_BACKING_NAME, Incompatible
 from backcheck_engine.drivers.format.qcow2.opening import open_image
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
-from backcheck_engine.drivers.format.qcow2.resize import Resizer
+from backcheck_engine.drivers.format.qcow2.resize import Resizer, program_name
 from backcheck_engine.drivers.format.qcow2.specific_info import specific_info
 from backcheck_engine.drivers.format.qcow2.writing import Writer
 from backcheck_engine.drivers.format.qcow2.zeroing import Zeroer
@@ -191,7 +191,7 @@ class Qcow2Driver(Driver):
             try:
                 await self._write_back()
             except BlockError as error:
-                print(f"Lost persistent metadata of '{self.node.node_name}': {error.message}", file=sys.stderr)
+                print(f"{program_name()}: Failed to flush the L2 table cache: {error.message}", file=sys.stderr)
 
     async def _write_back(self) -> None:
         await self.image.flush_caches()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from array import array
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
@@ -82,22 +83,42 @@ class L1Table:
         if offset == 0:
             await image.corruption("Preventing invalid allocation of L2 table at offset 0", fatal=True)
             raise BlockError.from_errno(errno.EIO)
-        await image.event("l2_alloc_write")
+        old_entry = self.entries[index]
+        try:
+            table = await self._fill_l2_table(index, offset, old_offset)
+        except BaseException:
+            self.set(index, old_entry)
+            with suppress(BlockError):
+                await image.refcounts.free(offset, geometry.cluster_size, DiscardKind.ALWAYS)
+            raise
+        if old_offset:
+            await image.refcounts.free(old_offset, geometry.cluster_size, DiscardKind.OTHER)
+        return table, offset
+
+    async def _fill_l2_table(self, index: int, offset: int, old_offset: int) -> array[int]:
+        """A new L2 table at `offset`, a copy where there was one, entered in the L1 table."""
+        image = self._image
+        # Where faults are injected, they have to strike the request that they strike in QEMU.
+        is_eager = image.file.wants_debug_events
+        if is_eager:
+            await image.refcounts.cache.flush()
         if old_offset:
             await image.event("l2_alloc_cow_read")
             table = (await image.l2.load(old_offset))[:]
         else:
-            table = zero_words(geometry.table_entries)
+            table = zero_words(image.geometry.table_entries)
+        await image.event("l2_alloc_write")
         if not image.options.lazy_refcounts:
             await image.l2.depend_on(image.refcounts.cache)
         await image.l2.create(offset, table)
+        if is_eager:
+            await image.l2.flush()
         await image.event("l1_update")
         self.set(index, offset | COPIED)
-        if old_offset:
+        if old_offset or is_eager:
             await self.write_back()
             await image.flush_file()
-            await image.refcounts.free(old_offset, geometry.cluster_size, DiscardKind.OTHER)
-        return table, offset
+        return table
 
     def set(self, index: int, entry: int) -> None:
         """Change an entry."""

@@ -174,10 +174,11 @@ class Resizer:
                 await image.file.truncate(used, exact=False)
             except BlockError as error:
                 print(
-                    f"{_program()}: warning: Failed to truncate the tail of the image: {error.message}",
+                    f"{program_name()}: warning: Failed to truncate the tail of the image: {error.message}",
                     file=sys.stderr,
                 )
 
 
-def _program() -> str:
+def program_name() -> str:
+    """What warnings on stderr begin with."""
     return sys.argv[0].rsplit("/", 1)[-1]
