@@ -103,6 +103,12 @@ class Qcow2Driver(Driver):
         await self._before_change()
         await self._resizer.resize(size, exact=exact, preallocation=preallocation, zero=zero)
 
+    async def load_vmstate(self, offset: int, length: int) -> Buffer:
+        return await self.pread(self.info().vm_state_offset + offset, length)
+
+    async def save_vmstate(self, offset: int, data: Buffer) -> None:
+        await self.pwrite(self.info().vm_state_offset + offset, data)
+
     async def _before_change(self) -> None:
         self.image.check_usable()
         if not self._changed:

@@ -19,8 +19,6 @@ class Allocation:
     """Host offset of the first cluster."""
     keep_old: bool
     """The clusters stay where they are; only what is said of them changes."""
-    is_fresh: bool = False
-    """The place lies behind the end of the file, so that what is not written there reads as zeroes."""
     head: tuple[int, int] = (0, 0)
     """(guest offset, length) of what has to be copied before the request's own data."""
     tail: tuple[int, int] = (0, 0)

@@ -126,7 +126,6 @@ class Placer:
                 await image.check_metadata_write(host, count * geometry.cluster_size, Section.NONE)
                 raise BlockError.from_errno(errno.EIO)
         allocation = self._begin(table, index, offset, length, host, keep_old=False)
-        allocation.is_fresh = host >= image.data.size
         return Place(host + inside, length, allocation)
 
     def _begin(

@@ -112,8 +112,6 @@ class Writer:
             if not (await reads_as_zero(image, *allocation.head) and await reads_as_zero(image, *allocation.tail)):
                 return False
         await image.event("cluster_alloc_space")
-        if allocation.is_fresh:
-            return True
         if allocation.head[1] + allocation.tail[1] < _MIN_ZEROED:
             return False
         length = allocation.clusters * image.geometry.cluster_size
