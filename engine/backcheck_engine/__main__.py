@@ -1,82 +1,16 @@
-"""The program `backcheck-engine`: argv to settings, settings to a machine, and the machine until it quits."""
+"""The program `backcheck-engine`. Imports come late here: the first of them makes the others quick."""
 
-from __future__ import annotations
-
-import os
 import sys
-from typing import TYPE_CHECKING
-
-from backcheck_engine import quick_start  # noqa: F401 - makes the import of asyncio cheaper, so it comes first
-from backcheck_engine.commandline.errors import CommandLineError, HelpRequested
-from backcheck_engine.commandline.reader import parse
-from backcheck_engine.errors import EngineError
-from backcheck_engine.release import current
-
-if TYPE_CHECKING:
-    from backcheck_engine.commandline.settings import Settings
-    from backcheck_engine.machine.daemon import Daemon
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the engine with QEMU's arguments; its exit status."""
-    program = program_name()
-    try:
-        return _main(sys.argv[1:] if argv is None else argv, program)
-    except Exception as bug:
-        from backcheck_engine.machine.crash import end_with_bug
+    from backcheck_engine import quick_start
 
-        end_with_bug(bug, program)
+    quick_start.begin()
+    from backcheck_engine.machine.program import run
 
-
-def _main(argv: list[str], program: str) -> int:
-    try:
-        settings = parse(argv, program, current(), sys.stderr.write)
-    except HelpRequested as help_:
-        sys.stdout.write(help_.text)
-        return help_.status
-    except EngineError as error:
-        return _fail(error, program)
-    daemon = None
-    if settings.daemonize:
-        from backcheck_engine.machine.daemon import daemonize
-
-        daemon = daemonize()
-    try:
-        return _run(settings, daemon)
-    except EngineError as error:
-        return _fail(error, program)
-
-
-def program_name() -> str:
-    """How error messages begin: the name under which the program was started."""
-    name = os.path.basename(sys.argv[0])
-    return "backcheck-engine" if name == "__main__.py" else name
-
-
-def _fail(error: EngineError, program: str) -> int:
-    if not isinstance(error, CommandLineError):
-        error = CommandLineError.at("", error)
-    sys.stderr.write(error.report(program))
-    return 1
-
-
-def _run(settings: Settings, daemon: Daemon | None) -> int:
-    """Open what can be opened without a loop, then run the loop. Raises EngineError while starting."""
-    from backcheck_engine.machine.endpoints import open_endpoints
-
-    endpoints = open_endpoints(settings)
-    if settings.pidfile:
-        from backcheck_engine.machine.daemon import write_pidfile
-
-        write_pidfile(settings.pidfile)
-    from backcheck_engine.machine.lifetime import run_machine
-
-    try:
-        run_machine(settings, endpoints.of_monitors, daemon)
-    finally:
-        if settings.pidfile:
-            os.unlink(settings.pidfile)
-    return 0
+    return run(sys.argv[1:] if argv is None else argv)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Imports asyncio without the TLS stack, which nothing here uses and which would take a tenth of the start-up time.
+"""Makes the start of a program quick. Import this before anything that imports asyncio.
 
-Import this before anything that imports asyncio.
+asyncio is imported without the TLS stack, which nothing here uses and which would take a tenth of the start-up time.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 
 if "asyncio" not in sys.modules and "ssl" not in sys.modules:
@@ -13,3 +14,14 @@ if "asyncio" not in sys.modules and "ssl" not in sys.modules:
     import asyncio  # noqa: F401 - the import is what this module is for
 
     del sys.modules["ssl"]
+
+
+def begin() -> None:
+    """Do not look for garbage while modules are imported: there is none, and the search takes a tenth of the time."""
+    gc.disable()
+
+
+def finish() -> None:
+    """The program has started: look for garbage again, among what comes from now on."""
+    gc.freeze()
+    gc.enable()

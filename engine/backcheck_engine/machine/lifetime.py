@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from backcheck_engine import release
+from backcheck_engine import quick_start, release
 from backcheck_engine.block.graph import Graph
 from backcheck_engine.errors import EngineError
 from backcheck_engine.jobs.job_list import JobList
@@ -128,6 +128,7 @@ def run_machine(settings: Settings, endpoints: list[Endpoint], daemon: Daemon | 
     async def serve() -> None:
         machine = Machine(settings, endpoints)
         await machine.start()
+        quick_start.finish()
         if daemon:
             daemon.announce()
         await machine.run()

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.json_value import JsonObject
 from backcheck_engine.monitor.dispatcher import Dispatcher, Request
-from backcheck_engine.qapi.json_parser import MessageParser
 from backcheck_engine.version import version_info
 
 if TYPE_CHECKING:
     from backcheck_engine.monitor.channel import Channel
     from backcheck_engine.monitor.endpoint import Endpoint
+    from backcheck_engine.qapi.json_parser import MessageParser
 
 MAX_PENDING: Final = 8
 """How many requests of a client that enabled `oob` may wait before it is no longer read; of others, one."""
@@ -74,7 +74,8 @@ class QmpClient:
         self.pending: deque[Request] = deque()
         self._dispatcher = dispatcher
         self._indent = 4 if pretty else None
-        self._parser = MessageParser(dispatcher.context.release)
+        self._parser: MessageParser | None = None
+        """Made when the client first says something, for the greeting does not wait for its import."""
         channel.received = self._received
         channel.drained = self._drained
 
@@ -109,6 +110,10 @@ class QmpClient:
         return MAX_PENDING if self.oob_enabled else 1
 
     def _received(self, data: bytes) -> None:
+        if self._parser is None:
+            from backcheck_engine.qapi.json_parser import MessageParser
+
+            self._parser = MessageParser(self._dispatcher.context.release)
         for message in self._parser.feed(data):
             request = Request(message.value, message.error)
             if self.oob_enabled and isinstance(message.value, dict) and "exec-oob" in message.value:
