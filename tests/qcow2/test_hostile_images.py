@@ -38,8 +38,8 @@ FIELDS: dict[str, tuple[int, str]] = {
     "first extension": (112, ">I"),
     "first extension length": (116, ">I"),
 }
-VALUES = (0, 1, 2, 3, 4, 7, 8, 9, 16, 21, 22, 31, 72, 103, 104, 112, 120, 255, 512, 65535, 65536, 65537, 1 << 20)
-LARGE = (1 << 25, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 40, 1 << 56, (1 << 62) + 512, (1 << 63) - 65536, 1 << 63)
+VALUES = (0, 1, 2, 3, 7, 8, 9, 21, 22, 32, 103, 112, 120, 512, 65535, 65536)
+LARGE = (1 << 25, (1 << 32) - 1, 1 << 56, (1 << 63) - 65536, 1 << 63)
 
 
 UNIMPLEMENTED = {("crypt method", 1), ("crypt method", 2)}
@@ -161,7 +161,7 @@ def test_a_damaged_image_gives_errors_at_worst(
     template: bytes, tmp_path: Path, repetitions: Callable[[int], int]
 ) -> None:
     path = tmp_path / "t.qcow2"
-    for seed in range(repetitions(2000)):
+    for seed in range(repetitions(1000)):
         print(f"seed {seed}")
         image = bytearray(template)
         _damage(image, random.Random(seed))

@@ -124,7 +124,7 @@ def test_what_was_written_is_read(
         pytest.skip("not with a backing file")
     if "data_file" in options:
         options["data_file"] = str(tmp_path / options["data_file"])
-    for seed in range(repetitions(30)):
+    for seed in range(repetitions(20)):
         _use_image(tmp_path, options, seed, has_backing=has_backing)
 
 

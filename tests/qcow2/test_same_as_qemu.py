@@ -82,7 +82,7 @@ def test_requests_leave_the_same_image(
     qemu_img("create", "-q", "-f", "qcow2", backing, "2M")
     qemu_io(backing, "write -P 7 0 1M")
     below = ["-b", str(backing), "-F", "qcow2"] if has_backing else []
-    for seed in range(repetitions(40)):
+    for seed in range(repetitions(20)):
         print(f"seed {seed}")
         for image in (theirs, ours):
             qemu_img("create", "-q", "-f", "qcow2", "-o", options or "compat=1.1", *below, image, str(SIZE))

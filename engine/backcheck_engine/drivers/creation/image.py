@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from backcheck_engine import release
 from backcheck_engine.block.filenames import relative_to_image
 from backcheck_engine.drivers.creation.options import CreateOptions
-from backcheck_engine.drivers.creation.registry import check_protocol, create_options, format_creator
+from backcheck_engine.drivers.creation.registry import check_names, check_protocol, create_options, format_creator
 from backcheck_engine.errors import BlockError, EngineError, OptionError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ async def create_image(
     unlooked at. `warn` is given warnings without a program's name.
     Raises BlockError or OptionError in QEMU's words, with what a tool prints below as the error's `hint`.
     """
+    check_names(format_name, filename)
     _, create = format_creator(format_name)
     check_protocol(filename)
     values = CreateOptions(create_options(format_name, filename))

@@ -108,27 +108,35 @@ def _not_yet(name: str) -> OptionError:
     return OptionError(f"backcheck-engine does not implement the format '{name}' yet")
 
 
+def check_names(format_name: str, filename: str) -> None:
+    """Refuse a format, then a filename's protocol, of which nobody has heard. What each can do is looked at later."""
+    if driver_class(format_name) is None and format_name not in (*_CREATABLE_IN_QEMU, *_KNOWN_TO_QEMU):
+        raise BlockError(f"Unknown file format '{format_name}'", errno.EINVAL)
+    protocol = _foreign_protocol(filename)
+    if protocol is not None and protocol not in _PROTOCOLS_OF_QEMU and driver_class(protocol) is None:
+        raise BlockError(f"Unknown protocol '{protocol}'", errno.EINVAL)
+
+
 def format_creator(name: str) -> tuple[Sequence[CreateOption], Creator]:
     """The options and the function of a format. Raises in QEMU's words for one that cannot be created."""
     if name in _FORMATS:
         return _FORMATS[name]
     if name in _CREATABLE_IN_QEMU:
         raise _not_yet(name)
-    if driver_class(name) is None and name not in _KNOWN_TO_QEMU:
-        raise BlockError(f"Unknown file format '{name}'", errno.EINVAL)
     raise BlockError(f"Format driver '{name}' does not support image creation", errno.EINVAL)
 
 
 def check_protocol(filename: str) -> None:
-    """Refuse a filename whose protocol does not exist or cannot create files."""
-    if is_device(filename):
-        return
-    name = protocol_of(filename)
-    if name is None or name in ("file", "host_device"):
-        return
-    if name not in _PROTOCOLS_OF_QEMU and driver_class(name) is None:
-        raise BlockError(f"Unknown protocol '{name}'", errno.EINVAL)
-    raise BlockError(f"Protocol driver '{name}' does not support image creation", errno.EINVAL)
+    """Refuse a filename whose protocol cannot create files."""
+    protocol = _foreign_protocol(filename)
+    if protocol is not None:
+        raise BlockError(f"Protocol driver '{protocol}' does not support image creation", errno.EINVAL)
+
+
+def _foreign_protocol(filename: str) -> str | None:
+    """The protocol of a filename, None for one of the host's files."""
+    protocol = None if is_device(filename) else protocol_of(filename)
+    return None if protocol in ("file", "host_device") else protocol
 
 
 def create_options(format_name: str, filename: str | None = None) -> tuple[CreateOption, ...]:

@@ -68,12 +68,13 @@ def _zstd_decompress(data: bytes | bytearray | memoryview, cluster_size: int) ->
     import zstandard
 
     try:
-        plain = zstandard.ZstdDecompressor().decompressobj().decompress(bytes(data))
+        # Never more than a cluster, whatever the data claims to hold.
+        plain = zstandard.ZstdDecompressor().stream_reader(bytes(data)).read(cluster_size)
     except zstandard.ZstdError as error:
         raise CompressionError(str(error)) from error
-    if len(plain) < cluster_size:
+    if len(plain) != cluster_size:
         raise CompressionError("compressed cluster is too short")
-    return plain[:cluster_size]
+    return plain
 
 
 def _zstd_compress(data: bytes | bytearray | memoryview) -> bytes:
