@@ -91,7 +91,11 @@ class Bundled:
         self._forking.stdin.write(json.dumps(request | {name: str(path) for name, path in paths.items()}) + "\n")
         self._forking.stdin.flush()
         status = json.loads(self._forking.stdout.readline())
-        return Answer(_plain(paths["out"].read_text()), _plain(paths["err"].read_text()), status)
+        return Answer(
+            _plain(paths["out"].read_text(errors="surrogateescape")),
+            _plain(paths["err"].read_text(errors="surrogateescape")),
+            status,
+        )
 
     def close(self) -> None:
         """End the process that forks."""

@@ -39,6 +39,15 @@ SESSIONS: dict[str, list[str]] = {
         "write -c -z 64k 64k",
         "write -c 3M 128k",
     ],
+    "behind the virtual disk": [
+        "write -b -P 3 0 64k",
+        "read -b -P 3 0 64k",
+        "read -b -P 0 64k 512",
+        "write -b 1 512",
+        "write -b 0 100",
+        "read -b 0 1",
+        "map",
+    ],
     "asynchronous": [
         "aio_write -P 5 0 64k",
         "aio_flush",

@@ -36,6 +36,7 @@ async def _resume(session: Session, invocation: Invocation) -> None:
         _debugger(session).resume(invocation.words[0])
     except BlockError as error:
         raise CommandFailed(f"Could not resume request: {error}") from error
+    # The request goes on, up to its next wait, before the command ends.
     await asyncio.sleep(0)
 
 

@@ -1,5 +1,6 @@
 """A tool as a program: its name, its messages, its exit status, and an end without a traceback whatever happens."""
 
+import io
 import os
 import signal
 import sys
@@ -28,6 +29,10 @@ class Program:
     """This process as its user sees it. Messages begin with the name it was called by."""
 
     def __init__(self, default_name: str) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # Filenames that are no valid text are printed as the bytes that they are.
+                stream.reconfigure(errors="surrogateescape")
         called = sys.argv[0] if sys.argv and sys.argv[0] else default_name
         if not os.path.basename(called).startswith(default_name):
             called = default_name
