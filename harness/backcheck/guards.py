@@ -91,7 +91,8 @@ def covering_guards(
 ) -> list[Guard]:
     """The fewest, simplest guards that together hold exactly in `wanted`, seen among all that were `tested`.
 
-    No two of them hold in the same place, for a line must not be expected twice. preferred: taken when one of them says it, since a person may know the release in which a behaviour changed.
+    No two of them hold in the same place, for a line must not be expected twice.
+    preferred: taken when one of them says it, since a person may know the release in which a behaviour changed.
     Raises GoldenError when `wanted` tells two implementations of one release and format apart: no guard can say that.
     """
     wanted_set, tested_set = frozenset(wanted), frozenset(tested)
