@@ -123,6 +123,7 @@ class DriveBackupAction(BackupAction):
         tree: JsonObject = {
             "discard": "unmap",
             "detect-zeroes": "unmap",
+            "auto-read-only": source.auto_read_only,
             "cache.direct": source.cache.direct,
             "cache.no-flush": source.cache.no_flush,
         }

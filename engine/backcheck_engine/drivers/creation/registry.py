@@ -110,8 +110,7 @@ def _not_yet(name: str) -> OptionError:
 
 def check_names(format_name: str, filename: str) -> None:
     """Refuse a format, then a filename's protocol, of which nobody has heard. What each can do is looked at later."""
-    if driver_class(format_name) is None and format_name not in (*_CREATABLE_IN_QEMU, *_KNOWN_TO_QEMU):
-        raise BlockError(f"Unknown file format '{format_name}'", errno.EINVAL)
+    _check_format_name(format_name)
     protocol = _foreign_protocol(filename)
     if protocol is not None and protocol not in _PROTOCOLS_OF_QEMU and driver_class(protocol) is None:
         raise BlockError(f"Unknown protocol '{protocol}'", errno.EINVAL)
@@ -119,6 +118,7 @@ def check_names(format_name: str, filename: str) -> None:
 
 def format_creator(name: str) -> tuple[Sequence[CreateOption], Creator]:
     """The options and the function of a format. Raises in QEMU's words for one that cannot be created."""
+    _check_format_name(name)
     if name in _FORMATS:
         return _FORMATS[name]
     if name in _CREATABLE_IN_QEMU:
@@ -131,6 +131,11 @@ def check_protocol(filename: str) -> None:
     protocol = _foreign_protocol(filename)
     if protocol is not None:
         raise BlockError(f"Protocol driver '{protocol}' does not support image creation", errno.EINVAL)
+
+
+def _check_format_name(name: str) -> None:
+    if driver_class(name) is None and name not in _CREATABLE_IN_QEMU and name not in _KNOWN_TO_QEMU:
+        raise BlockError(f"Unknown file format '{name}'", errno.EINVAL)
 
 
 def _foreign_protocol(filename: str) -> str | None:
