@@ -25,6 +25,7 @@ from backcheck_engine.commandline.syntax import check_identifier, parse_flat, pa
 from backcheck_engine.commandline.table import OPTIONS, Treatment
 from backcheck_engine.errors import EngineError, OptionError
 from backcheck_engine.json_value import JsonObject
+from backcheck_engine.qapi.policy import ACTIONS
 from backcheck_engine.release import QEMU_7_2, QEMU_10_0, QEMU_11_1, Release
 
 _HELP_WORDS: Final = ("help", "?")
@@ -35,7 +36,7 @@ _DISKS: Final = {
     "hdd": ("3", "disk"),
     "cdrom": ("2", "cdrom"),
 }
-_POLICIES: Final = {"deprecated-input": ("accept", "reject", "crash"), "unstable-input": ("accept", "reject", "crash")}
+_POLICIES: Final = {"deprecated-input": "deprecated", "unstable-input": "unstable"}
 
 
 def parse(argv: list[str], program: str, release: Release, warn: Callable[[str], object]) -> Settings:
@@ -218,12 +219,10 @@ class _Reader:
                 continue
             if item.key not in _POLICIES:
                 raise OptionError(f"Parameter '{item.key}' is unexpected")
-            if item.value not in _POLICIES[item.key]:
+            if item.value not in ACTIONS:
                 raise OptionError(f"Parameter '{item.key}' does not accept value '{item.value}'")
-            if item.key == "deprecated-input":
-                self._settings.deprecated_input = item.value
-            else:
-                self._settings.unstable_input = item.value
+            policy = {_POLICIES[item.key]: item.value}
+            self._settings.input_policy = self._settings.input_policy._replace(**policy)
 
     # Block devices.
 

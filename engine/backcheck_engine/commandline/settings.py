@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from backcheck_engine.address import Address
 from backcheck_engine.json_value import JsonObject
+from backcheck_engine.qapi.policy import InputPolicy
 
 if TYPE_CHECKING:
     from backcheck_engine.commandline.drives import DriveSettings
@@ -91,8 +92,7 @@ class Settings:
     uuid: str | None = None
     daemonize: bool = False
     pidfile: str | None = None
-    deprecated_input: str = "accept"
-    unstable_input: str = "accept"
+    input_policy: InputPolicy = InputPolicy()  # noqa: RUF009 - a named tuple, which cannot change
     monitors: list[MonitorSettings] = field(default_factory=list)
     blockdevs: list[BlockdevSettings] = field(default_factory=list)
     drives: list[DriveSettings] = field(default_factory=list)

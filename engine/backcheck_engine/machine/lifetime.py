@@ -39,6 +39,7 @@ class Machine:
             release=release.current(),
             name=settings.name,
             uuid=settings.uuid,
+            input_policy=settings.input_policy,
             broadcast=self._broadcast,
             request_shutdown=self._request_shutdown,
             gone=asyncio.Event(),

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from backcheck_engine.qapi.policy import InputPolicy
+
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.jobs.job_list import JobList
@@ -45,6 +47,7 @@ class Context:
     """The machine's devices that have a drive."""
     name: str | None = None
     uuid: str | None = None
+    input_policy: InputPolicy = InputPolicy()  # noqa: RUF009 - a named tuple, which cannot change
     run_state: RunState = RunState.RUNNING
     """With -S the machine starts in PRELAUNCH."""
     broadcast: Callable[[str, JsonObject | None], None]

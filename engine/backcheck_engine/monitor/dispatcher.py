@@ -138,9 +138,11 @@ class Dispatcher:
         command = schema.command(name) if name in registry.MODULE_OF else None
         if command is None:
             raise QmpError(COMMAND_NOT_FOUND, f"The command {name} has not been found")
+        policy = self.context.input_policy
+        policy.check(schema.features(command.features), "command", name, COMMAND_NOT_FOUND)
         if out_of_band and "allow-oob" not in schema.features(command.features):
             raise QmpError.generic(f"The command {name} does not support OOB")
-        self._validator = self._validator or Validator(schema)
+        self._validator = self._validator or Validator(schema, policy)
         return self._validator.check(arguments, command.arguments)
 
     def _negotiate(self, client: Client, name: str, arguments: JsonObject, *, out_of_band: bool) -> JsonValue:

@@ -10,6 +10,7 @@ from typing import Final
 
 from backcheck_engine.errors import QmpError
 from backcheck_engine.json_value import JsonObject, JsonValue
+from backcheck_engine.qapi.policy import InputPolicy
 from backcheck_engine.qapi.schema import Schema
 from backcheck_engine.qapi.types import Alternate, Enumeration, Struct
 from backcheck_engine.release import QEMU_7_2
@@ -35,11 +36,15 @@ _SIGNED: Final = ("int", "int8", "int16", "int32", "int64")
 _EXPECTED: Final = {"str": "string", "bool": "boolean", "number": "number", "null": "null"}
 
 
+ACCEPT_ALL: Final = InputPolicy()
+
+
 class Validator:
     """Checks values for one schema; all methods raise QmpError, class GenericError."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, policy: InputPolicy = ACCEPT_ALL) -> None:
         self._schema = schema
+        self._policy = policy
 
     def check(self, value: JsonValue, struct: Struct, path: str = "") -> JsonObject:
         """The members of `value`, a `struct`; unsigned integers wrapped as QEMU wraps them."""
@@ -56,6 +61,7 @@ class Validator:
         for member in self._schema.members(struct):
             place = _join(path, member.name)
             if member.name in value:
+                self._policy.check(self._schema.features(member.features), "parameter", member.name)
                 known[member.name] = self._value(value[member.name], member.type, place)
             elif not member.optional:
                 raise QmpError.generic(f"Parameter '{place}' is missing")
@@ -93,6 +99,8 @@ class Validator:
             if self._schema.release < QEMU_7_2:
                 raise QmpError.generic(f"Invalid parameter '{value}'")
             raise QmpError.generic(f"Parameter '{_last(path)}' does not accept value '{value}'")
+        found = next(known for known in enumeration.values if known.name == value)
+        self._policy.check(self._schema.features(found.features), "value", value)
         return value
 
     def _alternate(self, value: JsonValue, alternate: Alternate, path: str) -> JsonValue:
