@@ -181,7 +181,8 @@ class Round:
         target = self.folder / f"target{number}"
         kind = self.random.choice(list(FORMATS))
         target_format, options = FORMATS[kind]
-        common = {"job-id": "job0", "device": "disk0", "sync": "full", "speed": self.random.choice([0, 8 * MiB, 16 * MiB])}
+        speed = self.random.choice([0, 8 * MiB, 16 * MiB])
+        common = {"job-id": "job0", "device": "disk0", "sync": "full", "speed": speed}
         if target_format == "qcow2":
             common["compress"] = self.random.random() < 0.3
         if self.random.random() < 0.5:
