@@ -28,6 +28,7 @@ _ESCAPED: Final = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f
 _NONCHARACTERS: Final = range(0xFDD0, 0xFDF0)
 
 _WORDS_BEFORE_11: Final = {
+    "premature end of input": "premature EOI",
     "expecting key": "expecting value",
     "expecting string key": "key is not a string in object",
     "expecting ':'": "missing : in object pair",
@@ -196,7 +197,9 @@ class _Reader:
     def _take(self) -> Token:
         token = self._ahead
         if token is None:
-            raise _error("premature EOI", self._last, self._release)
+            last = self._last
+            end = last._replace(column=last.column + len(last.text)) if last else None
+            raise _error("premature end of input", end, self._release)
         self._ahead = next(self._tokens, None)
         return token
 
