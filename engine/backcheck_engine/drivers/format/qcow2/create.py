@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from backcheck_engine.drivers.format.qcow2.header import (
     Incompatible,
     pack_header,
 )
-from backcheck_engine.errors import BlockError
+from backcheck_engine.errors import BlockError, EngineError
 
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
@@ -201,10 +203,22 @@ async def create_from_options(graph: Graph, filename: str, options: CreateOption
                 await create_file(data_file.removeprefix("file:"), new.size)
             data = await _open_new_file(graph, data_file)
         await create_on_nodes(graph, file, data, new)
+    except EngineError:
+        if release.current() >= release.QEMU_7_2:
+            for failed in (file, data):
+                _delete_file_of(failed)
+        raise
     finally:
         if data is not None:
             await data.unref()
         await file.unref()
+
+
+def _delete_file_of(node: Node | None) -> None:
+    """Take away the file of an image that could not be made, as QEMU does since 6.0."""
+    if node is not None:
+        with contextlib.suppress(OSError):
+            os.unlink(node.exact_filename)
 
 
 async def _open_new_file(graph: Graph, filename: str) -> Node:
