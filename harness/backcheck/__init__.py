@@ -1,7 +1,20 @@
 """Backcheck: a conformance test suite for QEMU's drive-backup.
 
-What a numbered case imports is here; everything else has a module of its own. Most names are loaded when they are first
-used: the pytest plugin is in every session of whoever has installed Backcheck, and must cost nothing there.
+What a numbered case imports is here; everything else has a module of its own. At the top stand what all parts share
+(`case`, `definition`, `implementation`, `vm`, `qmp`, `transcript`, `normalise`, `rules`, `errors`) and the ways in
+(`cli`, `plugin`, `engine_fixture`). Below them:
+
+    story/       what a case touches through `t`: images, drives, jobs, the monitor, expectations
+    recording/   messages and printed lines, in their true order, become the entries of a transcript
+    programs/    programs under test as processes
+    golden/      the grammar of goldens, their guards, comparing an answer with one and making one of answers
+    running/     a run of many cases: collecting, judging each and the whole, the results folder
+    authoring/   beginning, reviewing and renumbering cases
+    report/      what is shown of runs
+    releases/    releases of QEMU in the cache
+
+Most names are loaded when they are first used: the pytest plugin is in every session of whoever has installed
+Backcheck, and must cost nothing there.
 """
 
 import sys
@@ -14,13 +27,13 @@ from backcheck.sizes import GiB, KiB, MiB, TiB
 
 if TYPE_CHECKING:
     from backcheck.case import Case
-    from backcheck.contents import Content
-    from backcheck.disks import Drive, Node
-    from backcheck.expectations import between
-    from backcheck.faults import FailAlways, FailOnce
-    from backcheck.images import Extent, Image
-    from backcheck.jobs import Job, Moment
     from backcheck.json_types import JsonObject, JsonValue
+    from backcheck.story.contents import Content
+    from backcheck.story.disks import Drive, Node
+    from backcheck.story.expectations import between
+    from backcheck.story.faults import FailAlways, FailOnce
+    from backcheck.story.images import Extent, Image
+    from backcheck.story.jobs import Job, Moment
 
 __all__ = [
     "Case",
@@ -45,18 +58,18 @@ __all__ = [
 
 _LOADED_LATE = {
     "Case": "case",
-    "Content": "contents",
-    "Drive": "disks",
-    "Extent": "images",
-    "FailAlways": "faults",
-    "FailOnce": "faults",
-    "Image": "images",
-    "Job": "jobs",
+    "Content": "story.contents",
+    "Drive": "story.disks",
+    "Extent": "story.images",
+    "FailAlways": "story.faults",
+    "FailOnce": "story.faults",
+    "Image": "story.images",
+    "Job": "story.jobs",
     "JsonObject": "json_types",
     "JsonValue": "json_types",
-    "Moment": "jobs",
-    "Node": "disks",
-    "between": "expectations",
+    "Moment": "story.jobs",
+    "Node": "story.disks",
+    "between": "story.expectations",
 }
 """Name -> the module that has it."""
 

@@ -9,19 +9,19 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack
 
-from backcheck.backups import BackupOptions, DriveBackupOptions, SyncMode, backup_arguments
-from backcheck.contents import Content
-from backcheck.conversation import Conversation
-from backcheck.disks import Drive, Node, dotted, image_node
 from backcheck.errors import UsageError
-from backcheck.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
-from backcheck.faults import FaultSpec
-from backcheck.images import Image
-from backcheck.job_lane import FINAL_EVENTS
-from backcheck.jobs import Job, Moment
 from backcheck.json_types import JsonObject, JsonValue
-from backcheck.processes import Finished
+from backcheck.programs.processes import Finished
 from backcheck.qmp import Exchange
+from backcheck.recording.job_lane import FINAL_EVENTS
+from backcheck.story.backups import BackupOptions, DriveBackupOptions, SyncMode, backup_arguments
+from backcheck.story.contents import Content
+from backcheck.story.conversation import Conversation
+from backcheck.story.disks import Drive, Node, dotted, image_node
+from backcheck.story.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
+from backcheck.story.faults import FaultSpec
+from backcheck.story.images import Image
+from backcheck.story.jobs import Job, Moment
 from backcheck.transcript import END_STEP, Direction, Output, State
 
 NEXT_JOB_ID = "(next)"

@@ -120,7 +120,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
-    from backcheck.results import DEFAULT_FOLDER
+    from backcheck.running.results import DEFAULT_FOLDER
 
     parser.add_argument(
         "--results", metavar="DIR", default=DEFAULT_FOLDER, help=f"the folder of results (./{DEFAULT_FOLDER})"

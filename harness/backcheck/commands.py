@@ -20,7 +20,7 @@ def version() -> str:
 
 def run(options: argparse.Namespace) -> int:
     """`backcheck run`."""
-    from backcheck.case_run import run_under_pytest
+    from backcheck.running.case_run import run_under_pytest
 
     return run_under_pytest(find_catalogue(), options)
 
@@ -37,7 +37,7 @@ def list_cases(options: argparse.Namespace) -> int:
 
 def new(options: argparse.Namespace) -> int:
     """`backcheck new`."""
-    from backcheck.case_template import make_case
+    from backcheck.authoring.case_template import make_case
     from backcheck.catalogue import own_catalogue
 
     path = make_case(own_catalogue(), options.title, options.number)
@@ -49,7 +49,7 @@ def new(options: argparse.Namespace) -> int:
 
 def renumber(options: argparse.Namespace) -> int:
     """`backcheck renumber`."""
-    from backcheck.renumbering import renumber
+    from backcheck.authoring.renumbering import renumber
 
     catalogue = find_catalogue()
     catalogue.require_own()
@@ -60,8 +60,8 @@ def renumber(options: argparse.Namespace) -> int:
 
 def review(options: argparse.Namespace) -> int:
     """`backcheck review`: 0 when nothing is left to accept, else 1."""
-    from backcheck.results import Results
-    from backcheck.review import Decision, Pending, pending, review
+    from backcheck.authoring.review import Decision, Pending, pending, review
+    from backcheck.running.results import Results
 
     def ask(each: Pending) -> Decision:
         if options.accept:
@@ -90,9 +90,9 @@ def review(options: argparse.Namespace) -> int:
 
 def rules(options: argparse.Namespace) -> int:
     """`backcheck rules`: each rule with its cases; 1 when --check finds too many without."""
-    from backcheck.limits import read_limits
-    from backcheck.rule_list import rule_lines, selected_rules
+    from backcheck.report.rule_list import rule_lines, selected_rules
     from backcheck.rules import coverage, read_rules
+    from backcheck.running.limits import read_limits
 
     catalogue = find_catalogue()
     covered = coverage(read_rules(catalogue.rules), catalogue.definitions())
@@ -112,7 +112,7 @@ def rules(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """`backcheck report`."""
     from backcheck.report.matrix import write_matrix
-    from backcheck.results import Results
+    from backcheck.running.results import Results
 
     results = Results(Path(options.results))
     path = write_matrix(find_catalogue(), results, Path(options.output) if options.output else None)

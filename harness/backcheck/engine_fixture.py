@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from backcheck.processes import Process
+    from backcheck.programs.processes import Process
 
 _LISTENER_DESCRIPTOR = 3
 _SIZE_UNIT = 512

@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backcheck import processes, releases
+from backcheck import releases
 from backcheck.errors import ImplementationError, UsageError
-from backcheck.processes import Finished, Process
+from backcheck.programs import processes
+from backcheck.programs.processes import Finished, Process
 
 SYSTEM_NAME = "qemu-system-x86_64"
 RELEASE_VARIABLE = "BACKCHECK_RELEASE"
@@ -111,7 +112,9 @@ class Implementation:
         capability: `zstd`, `driver:NAME`, `command:NAME`, `argument:COMMAND.NAME`.
         Each is asked of the programs once. Raises UsageError for another kind of capability.
         """
-        from backcheck.capabilities import why_missing  # it starts implementations, as this module describes them
+        from backcheck.programs.capabilities import (
+            why_missing,  # it starts implementations, as this module describes them
+        )
 
         if capability not in self._capabilities:
             self._capabilities[capability] = why_missing(self, capability)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from backcheck.errors import ExpectationFailed
 from backcheck.json_types import JsonObject, JsonValue
-from backcheck.pairs import paused_running_pairs
+from backcheck.recording.pairs import paused_running_pairs
 from backcheck.transcript import (
     Command,
     Entry,

@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("backcheck_cases"):
         return
     from backcheck.errors import HarnessError
-    from backcheck.pytest_session import CaseSession, make_plan
+    from backcheck.running.pytest_session import CaseSession, make_plan
 
     try:
         plan = make_plan(config)

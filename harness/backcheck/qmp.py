@@ -15,9 +15,9 @@ from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError, Ru
 from qemu.qmp.message import Message
 
 from backcheck.errors import CaseTimeout, ImplementationError
-from backcheck.event_loop import loop_thread
 from backcheck.json_types import JsonObject, JsonValue, as_json
-from backcheck.recorder import Recorder
+from backcheck.programs.event_loop import loop_thread
+from backcheck.recording.recorder import Recorder
 from backcheck.transcript import Direction
 
 CLOSE_TIMEOUT_S = 10.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from backcheck.definition import RULE_ID, CaseDefinition
 from backcheck.errors import GoldenError, UsageError
-from backcheck.guards import ALWAYS, Guard, parse_guard
+from backcheck.golden.guards import ALWAYS, Guard, parse_guard
 
 ALL_RELEASES = "all"
 _REQUIRED = frozenset({"says", "releases", "learned"})

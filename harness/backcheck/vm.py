@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from backcheck.errors import CaseTimeout, ImplementationError
-from backcheck.event_loop import loop_thread
-from backcheck.events import render_raw
 from backcheck.implementation import NO_MACHINE, Implementation
 from backcheck.json_types import JsonObject
-from backcheck.processes import Process
+from backcheck.programs.event_loop import loop_thread
+from backcheck.programs.processes import Process
 from backcheck.qmp import CLOSED, Exchange, Monitor
-from backcheck.recorder import Recorder
+from backcheck.recording.events import render_raw
+from backcheck.recording.recorder import Recorder
 from backcheck.transcript import Direction
 
 MONITOR_DESCRIPTOR = 3

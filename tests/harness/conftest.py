@@ -10,8 +10,8 @@ import pytest
 from backcheck.case import Case
 from backcheck.definition import CaseDefinition
 from backcheck.implementation import SYSTEM_NAME, Implementation, Program, find_implementation
-from backcheck.result import CaseResult
-from backcheck.runner import run_case
+from backcheck.running.result import CaseResult
+from backcheck.running.runner import run_case
 
 FAKE_MACHINE = Path(__file__).with_name("fake_machine.py")
 

@@ -6,7 +6,7 @@ import pytest
 
 from backcheck import Case, Extent, FailAlways, FailOnce, Job, KiB, MiB, between
 from backcheck.implementation import Implementation
-from backcheck.result import CaseResult, Outcome
+from backcheck.running.result import CaseResult, Outcome
 from backcheck.transcript import END_STEP, Command, Entry, Guest, JobEvent, JobStatus, Output, Reply, State
 from tests.harness.conftest import RunStory
 

@@ -9,8 +9,8 @@ import pytest
 
 from backcheck.cli import main
 from backcheck.definition import load_case
-from backcheck.judgement import Judgement, Record, case_digest
-from backcheck.results import Results
+from backcheck.running.judgement import Judgement, Record, case_digest
+from backcheck.running.results import Results
 
 CASE = """\
 \"\"\"{title}.\"\"\"

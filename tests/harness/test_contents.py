@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backcheck.contents import Content, first_difference
+from backcheck.story.contents import Content, first_difference
 
 SIZE = 4096
 writes = st.lists(

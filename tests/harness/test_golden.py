@@ -3,10 +3,17 @@
 import pytest
 
 from backcheck.errors import GoldenError
-from backcheck.golden import answer_of, compare, compare_answers, expected_answer, parse_golden, render_golden
-from backcheck.grammar import parse_line
-from backcheck.guards import Context
-from backcheck.results import read_answer
+from backcheck.golden.golden_file import (
+    answer_of,
+    compare,
+    compare_answers,
+    expected_answer,
+    parse_golden,
+    render_golden,
+)
+from backcheck.golden.grammar import parse_line
+from backcheck.golden.guards import Context
+from backcheck.running.results import read_answer
 from backcheck.transcript import Step, Transcript
 
 TEXT = """\

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backcheck.errors import GoldenError
-from backcheck.grammar import Line, identity, lines_of, parse_line, render_line
+from backcheck.golden.grammar import Line, identity, lines_of, parse_line, render_line
+from backcheck.golden.values import parse_values, render_values
 from backcheck.transcript import Command, Entry, Guest, JobEvent, JobStatus, OtherEvent, Output, Reply, State
-from backcheck.values import parse_values, render_values
 
 TEXT = st.text(alphabet=st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
     ["null", "true", "10.0", "-1", "1e5", "#block123", "a b", 'say "no"', "(asserted)", "{}", "->", "", "x.y", "t\r\n"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backcheck.errors import GoldenError
-from backcheck.guards import ALWAYS, Context, covering_guards, holds, parse_guard, release_number
+from backcheck.golden.guards import ALWAYS, Context, covering_guards, holds, parse_guard, release_number
 
 
 def at(release: str, format: str = "qcow2", implementation: str = "") -> Context:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from backcheck.contents import Content
 from backcheck.errors import UsageError
-from backcheck.image_reader import read_image
 from backcheck.implementation import Implementation
 from backcheck.sizes import KiB, MiB
+from backcheck.story.contents import Content
+from backcheck.story.image_reader import read_image
 
 SIZE = 8 * MiB + 512
 WRITES = [(0x11, 0, 64 * KiB), (0x22, 63 * KiB, 3 * KiB), (0x33, 4 * MiB, 1 * MiB), (0x44, SIZE - 512, 512)]

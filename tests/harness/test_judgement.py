@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from backcheck.definition import CaseDefinition, load_case
-from backcheck.grammar import parse_line
-from backcheck.judgement import Judgement, judge
-from backcheck.result import CaseResult, Outcome
+from backcheck.golden.grammar import parse_line
+from backcheck.running.judgement import Judgement, judge
+from backcheck.running.result import CaseResult, Outcome
 from backcheck.transcript import Step, Transcript
 
 CASE = """\

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backcheck.errors import GoldenError
-from backcheck.golden import Answer, compare_answers, expected_answer, parse_steps, render_steps
-from backcheck.guards import Context
-from backcheck.merge import guard_complaints, merge
-from backcheck.results import read_answer
+from backcheck.golden.golden_file import Answer, compare_answers, expected_answer, parse_steps, render_steps
+from backcheck.golden.guards import Context
+from backcheck.golden.merge import guard_complaints, merge
+from backcheck.running.results import read_answer
 
 RELEASES = ("5.2", "7.2", "10.0", "11.1")
 TESTED = [

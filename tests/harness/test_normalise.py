@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from backcheck.errors import ExpectationFailed
-from backcheck.grammar import parse_line
+from backcheck.golden.grammar import parse_line
 from backcheck.normalise import NORMALISERS, normalise
 from backcheck.transcript import Entry, JobEvent, Reply, State, Step, Transcript
 

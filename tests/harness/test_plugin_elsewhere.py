@@ -95,7 +95,7 @@ def test_it_collects_nothing_unless_asked(project: Path) -> None:
 def test_it_does_not_load_the_harness_unless_asked(project: Path) -> None:
     (project / "test_own.py").write_text(
         "import sys\n\ndef test_own():\n"
-        "    assert not {'qemu.qmp', 'backcheck.runner', 'backcheck_engine'} & set(sys.modules)\n"
+        "    assert not {'qemu.qmp', 'backcheck.running.runner', 'backcheck_engine'} & set(sys.modules)\n"
     )
     assert run_pytest(project, "-q").returncode == 0
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from backcheck import processes
 from backcheck.errors import CaseTimeout
 from backcheck.implementation import ENGINE_IMG, ENGINE_IO, ENGINE_SYSTEM, Program
-from backcheck.keeper import child_pids
-from backcheck.processes import Finished, run_to_end
+from backcheck.programs import processes
+from backcheck.programs.keeper import child_pids
+from backcheck.programs.processes import Finished, run_to_end
 
 WITNESS = Path(__file__).with_name("witness_program.py")
 PATIENCE_S = 30
@@ -126,7 +126,7 @@ def test_kill_ends_everything_the_program_started(tmp_path: Path) -> None:
 HARNESS_THAT_DIES = """
 import os, signal, sys
 from pathlib import Path
-from backcheck import processes
+from backcheck.programs import processes
 null = open(os.devnull, "r+b")
 for script in sys.argv[1:]:
     out = open(f"pid{sys.argv.index(script)}", "wb")

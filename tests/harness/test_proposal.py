@@ -6,10 +6,10 @@ import pytest
 
 from backcheck.definition import CaseDefinition
 from backcheck.errors import GoldenError
-from backcheck.golden import Answer, Golden, parse_golden
-from backcheck.guards import Context
-from backcheck.proposal import Proposal, propose
-from backcheck.results import read_answer
+from backcheck.golden.golden_file import Answer, Golden, parse_golden
+from backcheck.golden.guards import Context
+from backcheck.golden.proposal import Proposal, propose
+from backcheck.running.results import read_answer
 
 SAME = "== x\n-> query-jobs\n<- []\n"
 OTHER = "== x\n-> query-jobs\n<- {}\n"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from backcheck.errors import UsageError
-from backcheck.guards import Context
-from backcheck.judgement import Judgement, Record
+from backcheck.golden.guards import Context
 from backcheck.report.matrix import render_matrix
-from backcheck.results import Results, read_answer
+from backcheck.running.judgement import Judgement, Record
+from backcheck.running.results import Results, read_answer
 
 AT = Context(implementation="qemu-7.2", release="7.2", format="raw")
 

@@ -6,9 +6,9 @@ import pytest
 
 from backcheck.catalogue import find_catalogue
 from backcheck.errors import UsageError
-from backcheck.limits import Limits, read_limits
-from backcheck.rule_list import rule_lines, selected_rules
+from backcheck.report.rule_list import rule_lines, selected_rules
 from backcheck.rules import Coverage, Learned, coverage, read_rules
+from backcheck.running.limits import Limits, read_limits
 
 GOOD = '[EVT-01]\nsays = "Every event has a time."\nreleases = "qemu>=6.0"\nlearned = ["observed", "source"]\n'
 WITHOUT = '[BUG-01]\nsays = "It hangs."\nreleases = "all"\nlearned = ["observed"]\nwhy = "it hangs"\n'

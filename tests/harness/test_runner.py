@@ -6,8 +6,8 @@ from pathlib import Path
 from backcheck.case import Case
 from backcheck.definition import CaseDefinition, load_case
 from backcheck.implementation import Implementation
-from backcheck.result import CaseResult, Outcome
-from backcheck.runner import run_case
+from backcheck.running.result import CaseResult, Outcome
+from backcheck.running.runner import run_case
 from tests.harness.conftest import RunStory
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from backcheck.recorder import Recorder
-from backcheck.stdout_lines import MISMATCH, OK, Request, StdoutLines
+from backcheck.recording.recorder import Recorder
+from backcheck.recording.stdout_lines import MISMATCH, OK, Request, StdoutLines
 from backcheck.transcript import Direction, Output
 
 RATE = "64 KiB, 1 ops; 00.00 sec (1.405 GiB/sec and 359.5680 ops/sec)"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from backcheck.judgement import Judgement, Record
-from backcheck.verdict import verdict
+from backcheck.running.judgement import Judgement, Record
+from backcheck.running.verdict import verdict
 
 
 def record(implementation: str, difference: str = "", format: str = "qcow2", **more: object) -> Record:

@@ -7,7 +7,7 @@ import pytest
 
 from backcheck.errors import CaseTimeout, ImplementationError
 from backcheck.implementation import Implementation
-from backcheck.recorder import Recorder
+from backcheck.recording.recorder import Recorder
 from backcheck.transcript import Direction
 from backcheck.vm import Machine
 

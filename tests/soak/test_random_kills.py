@@ -20,7 +20,7 @@ import pytest
 
 from backcheck.errors import ImplementationError
 from backcheck.implementation import find_implementation
-from backcheck.recorder import Recorder
+from backcheck.recording.recorder import Recorder
 from backcheck.transcript import Direction
 from backcheck.vm import Machine
 

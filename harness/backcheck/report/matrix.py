@@ -10,9 +10,10 @@ from pathlib import Path
 from backcheck.catalogue import Catalogue
 from backcheck.definition import CaseDefinition
 from backcheck.errors import UsageError
-from backcheck.guards import ENGINE, release_number
-from backcheck.judgement import Judgement, read_golden
-from backcheck.results import LastRun, Results
+from backcheck.golden.golden_file import read_golden
+from backcheck.golden.guards import ENGINE, release_number
+from backcheck.running.judgement import Judgement
+from backcheck.running.results import LastRun, Results
 
 PAGE_NAME = "report.html"
 

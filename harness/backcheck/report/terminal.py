@@ -14,9 +14,9 @@ from typing import Protocol
 
 import pytest
 
-from backcheck.case_items import RunPlan, case_id, failure_text, record_of
-from backcheck.judgement import Judgement, Record
-from backcheck.run_check import RunCheck
+from backcheck.running.case_items import RunPlan, case_id, failure_text, record_of
+from backcheck.running.judgement import Judgement, Record
+from backcheck.running.run_check import RunCheck
 
 ID_WIDTH = 26
 WORD_WIDTH = 7

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from backcheck.errors import UsageError
 from backcheck.implementation import Implementation
-from backcheck.recorder import Recorder
-from backcheck.schema import Schema
+from backcheck.recording.recorder import Recorder
+from backcheck.story.schema import Schema
 from backcheck.vm import Machine
 
 QUERY_TIMEOUT_S = 60.0

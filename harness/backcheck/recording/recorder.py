@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from backcheck.errors import CaseTimeout, HarnessError, ImplementationError
-from backcheck.events import entry_of_event, event_lane, render_raw
 from backcheck.json_types import JsonObject, JsonValue
+from backcheck.recording.events import entry_of_event, event_lane, render_raw
 from backcheck.transcript import (
     END_STEP,
     Direction,

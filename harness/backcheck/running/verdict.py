@@ -6,8 +6,8 @@ release alone, or the golden, against which all agree.
 
 from collections.abc import Sequence
 
-from backcheck.guards import ENGINE
-from backcheck.judgement import Judgement, Record
+from backcheck.golden.guards import ENGINE
+from backcheck.running.judgement import Judgement, Record
 
 _GAVE_AN_ANSWER = frozenset({Judgement.PASSED, Judgement.DIFFERS, Judgement.EXPECTED, Judgement.UNEXPECTED})
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 from backcheck.errors import UsageError
-from backcheck.events import JOB_ID_KEYS, JOB_STATUS_CHANGE
-from backcheck.expectations import render_got
 from backcheck.json_types import JsonObject
-from backcheck.session import Session
+from backcheck.recording.events import JOB_ID_KEYS, JOB_STATUS_CHANGE
+from backcheck.story.expectations import render_got
+from backcheck.story.session import Session
 from backcheck.transcript import RawMessage
 
 FINAL_EVENTS = ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED")

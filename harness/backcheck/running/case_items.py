@@ -20,10 +20,10 @@ import pytest
 from backcheck.catalogue import Catalogue
 from backcheck.definition import CaseDefinition, load_case
 from backcheck.errors import CaseTimeout, UsageError
-from backcheck.expected_failures import ExpectedFailure, expected_reason
 from backcheck.implementation import Implementation
-from backcheck.judgement import Judgement, Record, judge
-from backcheck.results import Results
+from backcheck.running.expected_failures import ExpectedFailure, expected_reason
+from backcheck.running.judgement import Judgement, Record, judge
+from backcheck.running.results import Results
 
 GRACE_S = 1.0
 """How much longer than a case's waits, which end at its time limit and say what they waited for, the case may take."""
@@ -123,7 +123,7 @@ class CaseItem(pytest.Item):
         return self.path, 0, self.name
 
     def _run(self) -> Record:
-        from backcheck.runner import run_case  # it imports qemu.qmp, which a session without cases does without
+        from backcheck.running.runner import run_case  # it imports qemu.qmp, which a session without cases does without
 
         definition = self.definition
         with tempfile.TemporaryDirectory(prefix="", dir=self.plan.workspace, ignore_cleanup_errors=True) as folder:

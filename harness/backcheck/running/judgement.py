@@ -12,9 +12,17 @@ from pathlib import Path
 
 from backcheck.definition import CaseDefinition
 from backcheck.errors import ExpectationFailed, GoldenError
-from backcheck.golden import Golden, answer_of, compare_answers, expected_answer, parse_golden, render_steps, steps_of
-from backcheck.guards import ENGINE, Context
-from backcheck.result import CaseResult, Outcome
+from backcheck.golden.golden_file import (
+    Golden,
+    answer_of,
+    compare_answers,
+    expected_answer,
+    read_golden,
+    render_steps,
+    steps_of,
+)
+from backcheck.golden.guards import ENGINE, Context
+from backcheck.running.result import CaseResult, Outcome
 
 
 class Judgement(Enum):
@@ -131,17 +139,6 @@ def judge(definition: CaseDefinition, result: CaseResult, golden_folder: Path) -
     if record.implementation not in (*golden.header.confirmed, ENGINE):
         reason = f"unconfirmed release {record.implementation}: {reason}"
     return replace(record, judgement=Judgement.DIFFERS, reason=reason, difference=difference.lines)
-
-
-def read_golden(path: Path) -> Golden | None:
-    """The golden in a file, or None when there is no file. Raises GoldenError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise GoldenError(f"cannot be read: {error}", str(path)) from error
-    return parse_golden(text, f"{path.parent.name}/{path.name}")
 
 
 def _stale(golden: Golden, definition: CaseDefinition) -> str:

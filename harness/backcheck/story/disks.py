@@ -7,13 +7,13 @@ with its result. A drive can hold a request with a breakpoint (blkdebug) until t
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from backcheck.contents import Content, HasContent
 from backcheck.errors import UsageError
-from backcheck.faults import FaultSpec, as_rules
-from backcheck.images import Image
 from backcheck.json_types import JsonObject, JsonValue
-from backcheck.session import Session
-from backcheck.stdout_lines import OK, Request
+from backcheck.recording.stdout_lines import OK, Request
+from backcheck.story.contents import Content, HasContent
+from backcheck.story.faults import FaultSpec, as_rules
+from backcheck.story.images import Image
+from backcheck.story.session import Session
 from backcheck.transcript import Guest
 
 PENDING = "pending"

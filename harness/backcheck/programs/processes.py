@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from backcheck.errors import CaseTimeout, ImplementationError
-from backcheck.event_loop import loop_thread
+from backcheck.programs.event_loop import loop_thread
 
 PACKET_SIZE = 1 << 20
 KEEPER = Path(__file__).with_name("keeper.py")

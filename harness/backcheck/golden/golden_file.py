@@ -17,11 +17,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import TypeAlias
 
 from backcheck.errors import GoldenError
-from backcheck.grammar import Lane, Line, identity, lane_of, lines_of, parse_line
-from backcheck.guards import ALWAYS, Context, Guard, parse_guard
+from backcheck.golden.grammar import Lane, Line, identity, lane_of, lines_of, parse_line
+from backcheck.golden.guards import ALWAYS, Context, Guard, parse_guard
 from backcheck.normalise import normalise
 from backcheck.transcript import Entry, Transcript
 
@@ -101,6 +102,17 @@ class Difference:
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
+
+
+def read_golden(path: Path) -> Golden | None:
+    """The golden in a file, or None when there is no file. Raises GoldenError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GoldenError(f"cannot be read: {error}", str(path)) from error
+    return parse_golden(text, f"{path.parent.name}/{path.name}")
 
 
 def parse_golden(text: str, where: str) -> Golden:

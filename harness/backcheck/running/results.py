@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backcheck.errors import UsageError
-from backcheck.golden import Answer, AnswerStep, parse_steps
-from backcheck.guards import Context
-from backcheck.judgement import Judgement, Record
+from backcheck.golden.golden_file import Answer, AnswerStep, parse_steps
+from backcheck.golden.guards import Context
+from backcheck.running.judgement import Judgement, Record
 
 DEFAULT_FOLDER = "backcheck-results"
 

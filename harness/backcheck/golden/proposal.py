@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backcheck.definition import CaseDefinition
-from backcheck.golden import Answer, Golden, Header, compare_answers, expected_answer, render_golden
-from backcheck.guards import ENGINE, Context, parse_guard, release_number
-from backcheck.merge import merge
+from backcheck.golden.golden_file import Answer, Golden, Header, compare_answers, expected_answer, render_golden
+from backcheck.golden.guards import ENGINE, Context, parse_guard, release_number
+from backcheck.golden.merge import merge
 
 _CONFIRMING = re.compile(r"engine|qemu-(?P<release>\d+\.\d+)")
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Generic, TypeVar
 
-from backcheck.golden import Answer, AnswerStep, GoldenStep, GuardedLine, expected_answer
-from backcheck.grammar import Lane, Line, lines_of
-from backcheck.guards import ALWAYS, Context, Guard, covering_guards, release_number
+from backcheck.golden.golden_file import Answer, AnswerStep, GoldenStep, GuardedLine, expected_answer
+from backcheck.golden.grammar import Lane, Line, lines_of
+from backcheck.golden.guards import ALWAYS, Context, Guard, covering_guards, release_number
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backcheck.contents import Content, HasContent, content_of, first_difference
 from backcheck.errors import UsageError
-from backcheck.image_reader import read_image
 from backcheck.json_types import JsonObject
-from backcheck.processes import Finished
-from backcheck.session import Session
+from backcheck.programs.processes import Finished
+from backcheck.story.contents import Content, HasContent, content_of, first_difference
+from backcheck.story.image_reader import read_image
+from backcheck.story.session import Session
 from backcheck.transcript import State
 
 COMPARE_IDENTICAL = 0

@@ -9,16 +9,16 @@ from typing import Protocol
 
 import pytest
 
-from backcheck.case_items import CaseFile, RunPlan, attach_record, case_id, record_of
 from backcheck.catalogue import Catalogue, find_catalogue, parse_numbers
 from backcheck.definition import FILE_NAME, SOURCE_FORMATS
 from backcheck.errors import UsageError
-from backcheck.expected_failures import read_expected_failures
 from backcheck.implementation import Implementation, find_implementation
-from backcheck.judgement import Judgement, Record
 from backcheck.report.terminal import CaseReporter
-from backcheck.results import DEFAULT_FOLDER, Results
-from backcheck.run_check import RunCheck, check_run, leave_candidates
+from backcheck.running.case_items import CaseFile, RunPlan, attach_record, case_id, record_of
+from backcheck.running.expected_failures import read_expected_failures
+from backcheck.running.judgement import Judgement, Record
+from backcheck.running.results import DEFAULT_FOLDER, Results
+from backcheck.running.run_check import RunCheck, check_run, leave_candidates
 
 EXIT_DIFFERS = 1
 EXIT_CRASHED = 3

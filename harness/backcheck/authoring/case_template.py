@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from backcheck.authoring.renumbering import case_number
 from backcheck.catalogue import Catalogue
 from backcheck.errors import UsageError
-from backcheck.renumbering import case_number
 
 SLUG_LENGTH = 60
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from backcheck.catalogue import Catalogue
 from backcheck.definition import number_and_slug
 from backcheck.errors import UsageError
-from backcheck.golden import render_golden
-from backcheck.judgement import read_golden
+from backcheck.golden.golden_file import read_golden, render_golden
 
 NUMBER_WIDTH = 3
 

@@ -4,13 +4,13 @@ import time
 import traceback
 from pathlib import Path
 
-from backcheck import guards
 from backcheck.case import Case
 from backcheck.definition import CaseDefinition
 from backcheck.errors import CaseTimeout, ExpectationFailed, GoldenError, ImplementationError, UsageError
+from backcheck.golden import guards
 from backcheck.implementation import Implementation
-from backcheck.result import CaseResult, Outcome
-from backcheck.session import Session
+from backcheck.running.result import CaseResult, Outcome
+from backcheck.story.session import Session
 from backcheck.transcript import Transcript
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from backcheck.catalogue import Catalogue
 from backcheck.definition import CaseDefinition, load_case
 from backcheck.errors import GoldenError
-from backcheck.judgement import Judgement, Record, read_golden
-from backcheck.limits import LIMITS_FILE, read_limits
-from backcheck.merge import guard_complaints
-from backcheck.proposal import propose
-from backcheck.results import Results
-from backcheck.verdict import verdict
+from backcheck.golden.golden_file import read_golden
+from backcheck.golden.merge import guard_complaints
+from backcheck.golden.proposal import propose
+from backcheck.running.judgement import Judgement, Record
+from backcheck.running.limits import LIMITS_FILE, read_limits
+from backcheck.running.results import Results
+from backcheck.running.verdict import verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 from backcheck.catalogue import Catalogue
 from backcheck.definition import CaseDefinition
 from backcheck.errors import UsageError
-from backcheck.golden import render_golden
-from backcheck.judgement import case_digest, read_golden
-from backcheck.proposal import Proposal, propose
-from backcheck.results import Results
+from backcheck.golden.golden_file import read_golden, render_golden
+from backcheck.golden.proposal import Proposal, propose
+from backcheck.running.judgement import case_digest
+from backcheck.running.results import Results
 
 
 class Decision(Enum):

@@ -8,7 +8,7 @@ the transcript.
 import re
 from dataclasses import dataclass
 
-from backcheck.recorder import Recorder
+from backcheck.recording.recorder import Recorder
 from backcheck.transcript import Direction, Output
 
 _DONE = re.compile(r"(?P<verb>wrote|read|discard) (?P<done>\d+)/(?P<length>\d+) bytes at offset (?P<offset>\d+)")

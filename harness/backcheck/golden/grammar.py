@@ -23,9 +23,9 @@ from itertools import groupby
 from typing import TypeAlias
 
 from backcheck.errors import GoldenError
+from backcheck.golden.values import ParsedValues, parse_scalar, parse_values, render_scalar, render_values
 from backcheck.json_types import JsonObject
 from backcheck.transcript import Command, Entry, Guest, JobEvent, JobStatus, OtherEvent, Output, Reply, State
-from backcheck.values import ParsedValues, parse_scalar, parse_values, render_scalar, render_values
 
 DEFAULT_MONITOR = "qmp"
 DEFAULT_ID_KEY = "device"

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from backcheck.backups import BACKUP_COMMANDS
-from backcheck.disks import Drive, Node
-from backcheck.expectations import render_got, wire_name
-from backcheck.jobs import Job, Moment
 from backcheck.json_types import JsonObject, JsonValue, as_json, objects
 from backcheck.qmp import Exchange
-from backcheck.schema import CommandSchema, Schema
-from backcheck.session import Session
+from backcheck.story.backups import BACKUP_COMMANDS
+from backcheck.story.disks import Drive, Node
+from backcheck.story.expectations import render_got, wire_name
+from backcheck.story.jobs import Job, Moment
+from backcheck.story.schema import CommandSchema, Schema
+from backcheck.story.session import Session
 
 
 class Conversation:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from backcheck.errors import UsageError
-from backcheck.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
-from backcheck.images import Image
-from backcheck.job_lane import JobLane, event_data, event_name, show, status_of
 from backcheck.json_types import JsonObject, number, objects
 from backcheck.qmp import Exchange
-from backcheck.session import Session
+from backcheck.recording.job_lane import JobLane, event_data, event_name, show, status_of
+from backcheck.story.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
+from backcheck.story.images import Image
+from backcheck.story.session import Session
 from backcheck.transcript import RawMessage, State
 
 Status: TypeAlias = Literal[

@@ -2,8 +2,8 @@
 
 from typing import Literal, TypeAlias, TypedDict
 
-from backcheck.expectations import wire_name
 from backcheck.json_types import JsonObject, JsonValue
+from backcheck.story.expectations import wire_name
 
 SyncMode: TypeAlias = Literal["top", "full", "none", "incremental", "bitmap"]
 OnError: TypeAlias = Literal["report", "ignore", "enospc", "stop", "auto"]

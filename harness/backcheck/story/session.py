@@ -14,8 +14,8 @@ from backcheck.errors import ExpectationFailed, UsageError
 from backcheck.implementation import Implementation
 from backcheck.json_types import JsonObject, JsonValue
 from backcheck.qmp import Exchange
-from backcheck.recorder import Recorder
-from backcheck.stdout_lines import StdoutLines
+from backcheck.recording.recorder import Recorder
+from backcheck.recording.stdout_lines import StdoutLines
 from backcheck.transcript import Command, Reply
 from backcheck.vm import Machine
 

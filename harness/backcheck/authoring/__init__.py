@@ -1,0 +1,1 @@
+"""What a person does with cases besides running them: begin, review, renumber."""

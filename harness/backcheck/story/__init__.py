@@ -1,0 +1,1 @@
+"""What a numbered case touches through `t`: images, drives, jobs, the monitor, and what it expects of them."""
