@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,8 @@ BROKEN = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("qemu-img") is None:
+        pytest.skip("qemu-img, which makes the images, is not installed")
     folder = tmp_path_factory.mktemp("images")
     (folder / "sub").mkdir()
     (folder / "raw.img").write_bytes(bytes(64 * 1024))

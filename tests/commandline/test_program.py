@@ -69,11 +69,12 @@ def test_daemon(tmp_path: Path) -> None:
     process = int((tmp_path / "pid").read_text())
     try:
         with connect(tmp_path / "q") as client:
-            peer(client).negotiate()
+            monitor = peer(client)
+            monitor.negotiate()
             assert os.readlink(f"/proc/{process}/fd/0") == os.devnull
             client.sendall(b'{"execute": "quit"}')
-            assert {peer(client).message().get("event"), peer(client).message().get("event")} == {"SHUTDOWN", None}
-            assert peer(client).line() == b""
+            assert {monitor.message().get("event"), monitor.message().get("event")} == {"SHUTDOWN", None}
+            assert monitor.line() == b""
     finally:
         if Path(f"/proc/{process}").exists():
             os.kill(process, signal.SIGKILL)

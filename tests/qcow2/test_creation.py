@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,8 @@ def _name(case: Case) -> str:
 @pytest.fixture(name="folder")
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "folder").mkdir()
+    if shutil.which("qemu-img") is None:
+        pytest.skip("qemu-img, which makes the base, is not installed")
     qemu_img("create", "-q", "-f", "qcow2", "base", "3M", cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
