@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backcheck.errors import UsageError
-from backcheck.implementation import SYSTEM_NAME, Implementation, find_implementation
+from backcheck.implementation import ENGINE_RELEASES, SYSTEM_NAME, Implementation, find_implementation
 from tests.harness.conftest import FAKE_MACHINE
 
 
@@ -97,3 +97,9 @@ def test_other_tools_can_be_mixed_in(fake: Implementation, unpacked: Path, tmp_p
     mixed = fake.with_tools_of(find_implementation(str(unpacked / SYSTEM_NAME)))
     assert mixed.system == fake.system
     assert mixed.img("x", cwd=tmp_path).stdout == "img x\n"
+
+
+@pytest.mark.parametrize("release", ENGINE_RELEASES)
+def test_the_engine_shows_the_release_it_is_named_after(release: str) -> None:
+    found = find_implementation(f"engine-{release}")
+    assert (found.name, found.version) == (f"engine-{release}", f"{release}.0")

@@ -13,7 +13,7 @@ from backcheck_engine.errors import BlockError
 _HERE = "backcheck_engine.drivers"
 
 _DRIVERS: dict[str, str] = {
-    "backup-top": f"{_HERE}.filter.copy_before_write:CopyBeforeWriteDriver",
+    "backup-top": f"{_HERE}.filter.copy_before_write:BackupTopDriver",
     "blkdebug": f"{_HERE}.filter.blkdebug:BlkdebugDriver",
     "copy-before-write": f"{_HERE}.filter.copy_before_write:CopyBeforeWriteDriver",
     "file": f"{_HERE}.protocol.file:FileDriver",

@@ -19,14 +19,13 @@ from backcheck_engine.block.opening import Opener, open_node
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import Buffer, RequestFlag
 from backcheck_engine.errors import BlockError, EngineError
+from backcheck_engine.version import PACKAGE
 
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.block.node import Node
     from backcheck_engine.json_value import JsonObject
 
-SOURCE_CHILD: Final = "backing" if release.current() < release.QEMU_7_2 else "file"
-"""Before 6.2 the filter was called backup-top, and its source was its backing."""
 ON_CBW_ERROR: Final = ("break-guest-write", "break-snapshot")
 
 _NO_CLUSTER_SIZE: Final = {
@@ -47,7 +46,8 @@ _NO_CLUSTER_SIZE: Final = {
 class CopyBeforeWriteDriver(Driver):
     """Passes everything through to `file`; what a write is about to change is copied to `target` first."""
 
-    format_name: ClassVar[str] = "backup-top" if release.current() < release.QEMU_7_2 else "copy-before-write"
+    format_name: ClassVar[str] = "copy-before-write"
+    source_child: ClassVar[str] = "file"
     kind: ClassVar[DriverKind] = DriverKind.FILTER
     supports_discard: ClassVar[bool] = True
     supports_fua: ClassVar[bool] = True
@@ -68,7 +68,7 @@ class CopyBeforeWriteDriver(Driver):
     @classmethod
     async def open(cls, opener: Opener) -> CopyBeforeWriteDriver:
         driver = cls(opener.node)
-        await opener.child(SOURCE_CHILD, role=ChildRole.FILTERED | ChildRole.PRIMARY)
+        await opener.child(cls.source_child, role=ChildRole.FILTERED | ChildRole.PRIMARY)
         await opener.child("target", role=ChildRole.DATA)
         driver.breaks_snapshot = (
             opener.options.take_enum("on-cbw-error", ON_CBW_ERROR, ON_CBW_ERROR[0]) == "break-snapshot"
@@ -76,7 +76,7 @@ class CopyBeforeWriteDriver(Driver):
         min_cluster_size = opener.options.take_size("min-cluster-size")
         if min_cluster_size & (min_cluster_size - 1):
             raise BlockError("Cannot create block-copy-state: min-cluster-size needs to be a power of 2")
-        source, target = driver.node.children[SOURCE_CHILD], driver.node.children["target"]
+        source, target = driver.node.children[cls.source_child], driver.node.children["target"]
         driver.copy = BlockCopy(source, target, cluster_size=job_cluster_size(target.node, min_cluster_size))
         driver._show_bitmaps()
         return driver
@@ -84,7 +84,7 @@ class CopyBeforeWriteDriver(Driver):
     @property
     def source(self) -> Node:
         """The node that the filter guards."""
-        return self.node.children[SOURCE_CHILD].node
+        return self.node.children[self.source_child].node
 
     def _show_bitmaps(self) -> None:
         """Make the bitmaps that clients see in queries, newest first; before 8.0 the source had one of them."""
@@ -171,6 +171,13 @@ class CopyBeforeWriteDriver(Driver):
         await node.unref()
 
 
+class BackupTopDriver(CopyBeforeWriteDriver):
+    """The filter as it was before 6.2: its source was its backing."""
+
+    format_name: ClassVar[str] = "backup-top"
+    source_child: ClassVar[str] = "backing"
+
+
 def job_cluster_size(target: Node, min_cluster_size: int = 0) -> int:
     """The unit in which a backup to `target` copies, in bytes.
 
@@ -197,7 +204,7 @@ def job_cluster_size(target: Node, min_cluster_size: int = 0) -> int:
 def warn_of_unknown_cluster_size(used: int) -> None:
     """Tell the person at the terminal that the target may have larger clusters than the backup."""
     text = _NO_CLUSTER_SIZE[release.current() < release.QEMU_10_0].format(used)
-    program = "qemu-system-x86_64: " if release.current() >= release.QEMU_11_1 else ""
+    program = f"{PACKAGE}: " if release.current() >= release.QEMU_11_1 else ""
     print(f"{program}{text}", file=sys.stderr, flush=True)
 
 
@@ -215,9 +222,10 @@ async def insert_filter(
 
     Raises EngineError in QEMU's words; nothing has changed then.
     """
+    kind = BackupTopDriver if release.current() < release.QEMU_7_2 else CopyBeforeWriteDriver
     tree: JsonObject = {
-        "driver": CopyBeforeWriteDriver.format_name,
-        SOURCE_CHILD: source.node_name,
+        "driver": kind.format_name,
+        kind.source_child: source.node_name,
         "target": target.node_name,
     }
     if node_name is not None:
