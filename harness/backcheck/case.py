@@ -18,7 +18,15 @@ from backcheck.story.backups import BackupOptions, DriveBackupOptions, SyncMode,
 from backcheck.story.contents import Content
 from backcheck.story.conversation import Conversation
 from backcheck.story.disks import Drive, Node, dotted, image_node
-from backcheck.story.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
+from backcheck.story.expectations import (
+    Expected,
+    asserted_keys,
+    chosen,
+    render_expected,
+    render_got,
+    wire_name,
+    wrong_keys,
+)
 from backcheck.story.faults import FaultSpec
 from backcheck.story.images import Image
 from backcheck.story.jobs import Job, Moment
@@ -98,6 +106,7 @@ class Case(Conversation):
         further keys of `-drive`, as `discard="unmap"`, `cache="none"`, `read_only="on"`. Only before the machine
         starts.
         """
+        self._name(id)
         image = image or self.image(f"{id}.img", size=size, format=format, options=options)
         node_name = f"{id}-node"
         named = {"if": "none", "id": id, "node-name": node_name}
@@ -126,6 +135,7 @@ class Case(Conversation):
         It is over a new image `NODE-NAME.img` of that size, or over `image`; or it is any `tree` of blockdev options,
         as `{"driver": "null-co", "size": MiB}`. To hold its requests, make it a drive: its id is a target as well.
         """
+        self._name(node_name)
         if tree is None:
             image = image or self.image(f"{node_name}.img", size=size, format=format, options=options)
             tree = image_node(image, fault=fault)
@@ -159,6 +169,8 @@ class Case(Conversation):
         job_id: None leaves it out, so that QEMU uses the drive's id. Options have an underscore where QMP has `-`.
         """
         source = device.content if isinstance(device, Drive) else None
+        if isinstance(target, Node):
+            raise UsageError(f"drive-backup writes to a file: to {target.argument} it is t.blockdev_backup()")
         if isinstance(target, str):
             target = self.existing_image(target, format=options.get("format"), content=source)
         return self._backup("drive-backup", device, target.name, sync, job_id, options, target)
@@ -173,6 +185,8 @@ class Case(Conversation):
         **options: Unpack[BackupOptions],
     ) -> Job:
         """Starts blockdev-backup to a node or drive, which must succeed."""
+        if isinstance(target, Image):
+            raise UsageError(f"blockdev-backup writes to a node: to the file {target.name} it is t.drive_backup()")
         name = target.argument if isinstance(target, Node) else target
         return self._backup("blockdev-backup", device, name, sync, job_id, options, None)
 
@@ -193,7 +207,7 @@ class Case(Conversation):
     def job(self, job_id: str, start: Exchange) -> Job:
         """A job that some other command started: `t.job("job0", t.exchange("blockdev-create", …))`."""
         job = Job(self._session, job_id, start)
-        self._jobs.append(job)
+        self._add_job(job)
         return job
 
     # Tools
@@ -223,13 +237,13 @@ class Case(Conversation):
     def expect_state(self, subject: str, values: JsonObject, **expected: Expected) -> None:
         """Expects these keys of what was queried, and puts them into the golden as a state of that subject."""
         if wrong := wrong_keys(expected, values):
-            self._session.fail(subject, expected=render_expected(expected, wrong), got=render_got(values, wrong))
-        named = {wire_name(key): values[wire_name(key)] for key in expected if wire_name(key) in values}
-        self._record(subject, named, asserted_keys(expected))
+            wanted = render_expected(expected, values, wrong)
+            self._session.fail(subject, expected=wanted, got=render_got(values, wrong))
+        self._record(subject, chosen(values, expected), asserted_keys(expected, values))
 
     def record(self, subject: str, values: JsonObject, keys: Sequence[str] | None = None) -> None:
         """Puts values, or these keys of them, into the golden as a state of that subject."""
-        self._record(subject, values if keys is None else {key: values[key] for key in keys if key in values}, ())
+        self._record(subject, values if keys is None else chosen(values, keys), ())
 
     def expect_before(self, first: Moment, second: Moment) -> None:
         """Expects an order across lanes, which no golden has: `t.expect_before(job.state("running"), job.reply)`."""
@@ -287,9 +301,20 @@ class Case(Conversation):
             auto_dismiss=options.get("auto_dismiss", True),
             speed=options.get("speed", 0),
         )
-        self._jobs.append(job)
+        self._add_job(job)
         job.state("running")
         return job
+
+    def _add_job(self, job: Job) -> None:
+        if any(other.start is job.start for other in self._jobs):
+            raise UsageError(f"{job.start.name} has started a job already that the case knows: keep that one")
+        self._jobs.append(job)
+
+    def _name(self, name: str) -> None:
+        """Notes the name of a drive or node. Raises UsageError when it is taken."""
+        if name in self._names:
+            raise UsageError(f"there is a {name} already: a drive or node needs a name of its own")
+        self._names.add(name)
 
     def _record(self, subject: str, values: JsonObject, asserted: tuple[str, ...]) -> None:
         at = self._session.recorder.note(f"state of {subject}")

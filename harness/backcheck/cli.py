@@ -151,7 +151,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-n", dest="workers", default="1", metavar="N", help="run N cases at once, or `auto` (1)")
     _add_results(parser)
-    parser.add_argument("--timeout", metavar="S", help="the time limit of a case, in seconds (the case's own)")
+    parser.add_argument(
+        "--timeout", type=float, metavar="S", help="the time limit of a case, in seconds (the case's own)"
+    )
     parser.add_argument("--wrapper", metavar="COMMAND", help="put before the system program, as 'gdb --args'")
     parser.add_argument(
         "--expect-fail", metavar="FILE", help="cases known to fail: lines as '112[qemu-7.2-raw] reason'"

@@ -71,7 +71,11 @@ def case(
     def decorate(run: CaseFunction) -> CaseDefinition:
         path = Path(run.__code__.co_filename)
         number, slug = number_and_slug(path)
-        _check(path, rules, formats)
+        _check(path, rules=rules, groups=groups, formats=formats, requires=requires)
+        if not_on is not None and not isinstance(not_on, Mapping):
+            raise UsageError(f"{path}: not_on has a reason for each guard, as {{'qemu<6.0': 'why (BUG-01)'}}")
+        if timeout_s <= 0:
+            raise UsageError(f"{path}: timeout_s is a number of seconds above 0, not {timeout_s}")
         return CaseDefinition(
             run=run,
             path=path,
@@ -102,11 +106,19 @@ def load_case(path: Path) -> CaseDefinition:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"{path}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{path}: {type(error).__name__}: {error}{_hint(error)}") from error
     found = [value for value in vars(module).values() if isinstance(value, CaseDefinition)]
     if len(found) != 1:
-        raise UsageError(f"{path}: has {len(found)} functions decorated with @case, a case file has one")
+        raise UsageError(
+            f"{path}: has {len(found) or 'no'} function{'s' * (len(found) > 1)} decorated with @case(…); "
+            f"a case file has one, `def run(t: Case) -> None`"
+        )
     return found[0]
+
+
+def _hint(error: Exception) -> str:
+    """How the decorator is written, for what looks like a wrong use of it."""
+    return ' (write @case(rules=["EVT-02"], groups=["quick"]))' if str(error).startswith("case()") else ""
 
 
 def number_and_slug(path: Path) -> tuple[str, str]:
@@ -117,9 +129,11 @@ def number_and_slug(path: Path) -> tuple[str, str]:
     return match["number"], match["slug"].replace("_", "-")
 
 
-def _check(path: Path, rules: Sequence[str], formats: Sequence[str]) -> None:
-    if isinstance(rules, str) or isinstance(formats, str):
-        raise UsageError(f"{path}: rules and formats are lists")
+def _check(path: Path, **lists: Sequence[str]) -> None:
+    for name, values in lists.items():
+        if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+            raise UsageError(f"{path}: {name} is a list of texts, as {name}=[…]")
+    rules, formats = lists["rules"], lists["formats"]
     for rule in rules:
         if not RULE_ID.fullmatch(rule):
             raise UsageError(f"{path}: {rule!r} is not the id of a rule, as EVT-02")

@@ -47,7 +47,7 @@ def run(t: Case) -> None:
     #   t.expect_error("drive-backup", device="nope", target="x", sync="full")     a refusal, its text in the golden
     #   t.qmp("query-jobs")    t.hmp("info block-jobs")            any command, recorded; t.ask() is unrecorded
     #   job.pause()  job.resume()  job.cancel()  job.set_speed(0)  job.expect_query(busy=False)
-    #   t.drive("disk0", size=MiB, fault=FailOnce("read", "EIO"))  a fault below the format
+    #   t.drive("disk0", size=MiB, fault=FailOnce("read", errno.EIO))      a fault below it
     #   t.expect_before(job.state("running"), job.reply)           an order across lanes, which no golden has
     #   job.expect(offset=between(64 * KiB, MiB))                  a range; the golden reads offset=(asserted)
     #

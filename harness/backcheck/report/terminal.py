@@ -8,6 +8,7 @@ plain lines only.
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -156,13 +157,14 @@ class CaseReporter:
 
     def _passed(self) -> str:
         records = self._state.records
-        ran = [record for record in records if record.judgement is not Judgement.SKIPPED]
-        passed = [record for record in ran if record.judgement.good]
-        expected = sum(record.judgement is Judgement.EXPECTED for record in ran)
-        total = len(ran) + len(self._state.unjudged)
-        whole = len(passed) == total and not self._state.interrupted
-        count = f"all {total}" if whole else f"{len(passed)} of {total}"
-        note = f" ({expected} failed as expected)" if expected else ""
+        judgements = Counter(record.judgement for record in records)
+        not_run, expected = judgements[Judgement.SKIPPED], judgements[Judgement.EXPECTED]
+        passed = judgements[Judgement.PASSED] + expected
+        total = len(records) + len(self._state.unjudged)
+        whole = passed == total and not self._plan.missing and not self._state.interrupted
+        count = f"all {total}" if whole else f"{passed} of {total}"
+        notes = [f"{expected} failed as expected"] * bool(expected) + [f"{not_run} not run"] * bool(not_run)
+        note = f" ({', '.join(notes)})" if notes else ""
         seconds = time.monotonic() - self._began
         before = "Interrupted: passed" if self._state.interrupted else "Passed"
         return f"{before} {count}{note} in {seconds:.1f} s; results: {_short(self._plan.results.folder)}"

@@ -51,6 +51,8 @@ class RunPlan:
     results: Results
     timeout_s: float | None
     expected_failures: tuple[ExpectedFailure, ...]
+    rules: frozenset[str]
+    """Ids of the rules that there are."""
     full: bool
     """Every case on every format it names: what a selection hides can be checked too."""
 
@@ -77,6 +79,8 @@ class CaseFile(pytest.File):
             definition = load_case(self.path)
         except UsageError as error:
             raise self.CollectError(str(error)) from error
+        if unknown := [rule for rule in definition.rules if rule not in self.plan.rules]:
+            raise self.CollectError(f"{self.path}: there is no rule {', '.join(unknown)} in cases/rules.toml")
         if not self.plan.contains(definition):
             return
         if self.plan.timeout_s is not None:

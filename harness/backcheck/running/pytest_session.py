@@ -14,10 +14,11 @@ from backcheck.definition import FILE_NAME, SOURCE_FORMATS
 from backcheck.errors import UsageError
 from backcheck.implementation import Implementation, find_implementation
 from backcheck.report.terminal import CaseReporter
+from backcheck.rules import read_rules
 from backcheck.running.case_items import CaseFile, RunPlan, attach_record, case_id, record_of
 from backcheck.running.expected_failures import read_expected_failures
 from backcheck.running.judgement import Judgement, Record
-from backcheck.running.results import DEFAULT_FOLDER, Results
+from backcheck.running.results import DEFAULT_FOLDER, RecordLines, Results
 from backcheck.running.run_check import RunCheck, check_run, leave_candidates
 
 EXIT_DIFFERS = 1
@@ -61,6 +62,7 @@ def make_plan(config: pytest.Config) -> RunPlan:
         results=Results(Path(config.getoption("backcheck_results") or DEFAULT_FOLDER)),
         timeout_s=timeout_s,
         expected_failures=read_expected_failures(Path(expect_fail)) if expect_fail else (),
+        rules=frozenset(rule.id for rule in read_rules(catalogue.rules)),
         full=not (only or groups or formats),
     )
 
@@ -111,6 +113,7 @@ class CaseSession:
         self.check = RunCheck(verdicts={}, complaints=())
         self.candidates: list[Path] = []
         self.interrupted = False
+        self._lines: RecordLines | None = None
         self._began = time.monotonic()
         self._collect_cases()
         if self.is_controller:
@@ -131,10 +134,18 @@ class CaseSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Keeps xdist's lines about workers that come up from standing between ours."""
-        workers = self.config.pluginmanager.getplugin("terminaldistreporter")
-        if workers is not None:
-            self.config.pluginmanager.unregister(workers)
+        """In the controller: begins the file of records, and keeps xdist's lines about workers from between ours."""
+        if not self.is_controller or self.config.getoption("collectonly"):
+            return
+        try:
+            self._lines = self.plan.results.begin()
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
+        plugins = self.config.pluginmanager
+        if workers := plugins.getplugin("terminaldistreporter"):
+            plugins.unregister(workers)
+        if distribution := plugins.getplugin("dsession"):
+            distribution.terminal = None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerNode) -> None:
@@ -143,6 +154,8 @@ class CaseSession:
 
     def pytest_unconfigure(self) -> None:
         """In the controller: removes what an interrupted case left."""
+        if self._lines is not None:
+            self._lines.close()
         if self.is_controller:
             shutil.rmtree(self.plan.workspace, ignore_errors=True)
 
@@ -165,6 +178,8 @@ class CaseSession:
         """In the controller: collects records."""
         if record := record_of(report):
             self.records.append(record)
+            if self._lines is not None:
+                self._lines.add(record)
         elif report.failed and (id := case_id(report)):
             self.unjudged.append(id)
 

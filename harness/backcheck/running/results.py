@@ -1,7 +1,7 @@
 """The results folder: what runs leave behind, for people, for CI, and for `review` and `report`.
 
     backcheck-results/
-      results.jsonl       the last run: one record a line, then one line with the whole
+      results.jsonl       the last run: one record a line as they come, at its end sorted, and a line with the whole
       history.json        id -> how each case ended last, and how long it took
       answers/112.json    the last answer of each implementation and format to the case as it is now
       112.out.new         the golden that these answers make, when the one there is does not fit
@@ -10,6 +10,7 @@
 Files are replaced as a whole, so that two runs at once leave one or the other.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from backcheck.errors import UsageError
 from backcheck.golden.golden_file import Answer, AnswerStep, parse_steps
@@ -25,6 +27,7 @@ from backcheck.golden.guards import Context
 from backcheck.running.judgement import Judgement, Record
 
 DEFAULT_FOLDER = "backcheck-results"
+RECORDS_NAME = "results.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,17 @@ class Results:
             raise UsageError(f"evidence cannot be kept: {target}: {error}") from error
         return target
 
+    def begin(self) -> "RecordLines":
+        """A results.jsonl for a run that begins. Raises UsageError when nothing can be written here."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = tempfile.NamedTemporaryFile(  # noqa: SIM115  # open for the whole run
+                "w", dir=self.folder, prefix=".new-", delete=False, encoding="utf-8", buffering=1
+            )
+        except OSError as error:
+            raise UsageError(f"results cannot be written: {self.folder}: {error.strerror}") from error
+        return RecordLines(file, self.folder / RECORDS_NAME)
+
     def history(self) -> dict[str, LastRun]:
         """By id, how each ended last; empty when nothing ran yet or the file is of another version."""
         stored = _read_json(self.folder / "history.json")
@@ -67,8 +81,8 @@ class Results:
     def write_run(self, records: Iterable[Record], whole: Mapping[str, object]) -> None:
         """Writes results.jsonl, and brings history and answers up to date. `whole`: the last line of results.jsonl."""
         records = list(records)
-        lines = [json.dumps({"id": record.id, **record.to_json()}) for record in records]
-        self.write("results.jsonl", "\n".join([*lines, json.dumps(whole)]) + "\n")
+        lines = [*map(_record_line, records), json.dumps(whole)]
+        self.write(RECORDS_NAME, "\n".join(lines) + "\n")
         self._write_history(records)
         for number in sorted({record.number for record in records}):
             self._write_answers(number, [record for record in records if record.number == number])
@@ -143,6 +157,34 @@ class Results:
             )
             history[record.id] = _history_json(last)
         self.write("history.json", json.dumps(history, indent=1, sort_keys=True) + "\n")
+
+
+class RecordLines:
+    """results.jsonl while a run goes on. It takes the place of the last run's with the first record."""
+
+    def __init__(self, file: IO[str], path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._placed = False
+
+    def add(self, record: Record) -> None:
+        """Writes one line, for whoever follows the file; a full disk is told at the end of the run."""
+        with contextlib.suppress(OSError):
+            self._file.write(_record_line(record) + "\n")
+            if not self._placed:
+                os.replace(self._file.name, self._path)
+                self._placed = True
+
+    def close(self) -> None:
+        """Leaves the last run's file in place when there was no record."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        if not self._placed:
+            Path(self._file.name).unlink(missing_ok=True)
+
+
+def _record_line(record: Record) -> str:
+    return json.dumps({"id": record.id, **record.to_json()})
 
 
 def read_answer(text: str, where: str) -> Answer:

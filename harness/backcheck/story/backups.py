@@ -2,6 +2,7 @@
 
 from typing import Literal, TypeAlias, TypedDict
 
+from backcheck.errors import UsageError
 from backcheck.json_types import JsonObject, JsonValue
 from backcheck.story.expectations import wire_name
 
@@ -60,7 +61,12 @@ SCHEMA_ORDER = (
 def backup_arguments(
     job_id: str | None, device: str, target: str, sync: str, options: BackupOptions | DriveBackupOptions
 ) -> dict[str, JsonValue]:
-    """The arguments of the command, as on the wire."""
+    """The arguments of the command, as on the wire. Raises UsageError for one that no release has."""
+    if unknown := [key for key in options if wire_name(key) not in SCHEMA_ORDER]:
+        raise UsageError(
+            f"a backup has no argument {wire_name(unknown[0])}; there are {', '.join(SCHEMA_ORDER)} "
+            f"(to send another one: t.exchange or t.expect_error)"
+        )
     named: dict[str, JsonValue] = {"device": device, "target": target, "sync": sync}
     if job_id is not None:
         named["job-id"] = job_id

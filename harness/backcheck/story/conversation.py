@@ -7,7 +7,7 @@ from backcheck.json_types import JsonObject, JsonValue, as_json, objects
 from backcheck.qmp import Exchange
 from backcheck.story.backups import BACKUP_COMMANDS
 from backcheck.story.disks import Drive, Node
-from backcheck.story.expectations import render_got, wire_name
+from backcheck.story.expectations import render_got, wire_name, wrong_keys
 from backcheck.story.jobs import Job, Moment
 from backcheck.story.schema import CommandSchema, Schema
 from backcheck.story.session import Session
@@ -19,6 +19,8 @@ class Conversation:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._jobs: list[Job] = []
+        self._names: set[str] = set()
+        self._next_event: dict[str, int] = {}
 
     def qmp(self, command: str, arguments: Mapping[str, object] | None = None, /, **more: JsonValue) -> JsonValue:
         """Sends a command that must succeed and returns its value; both are in the golden.
@@ -91,8 +93,7 @@ class Conversation:
 
     def find_node(self, **wanted: JsonValue) -> Node:
         """The one node of which query-named-block-nodes says this, `t.find_node(file="base.img", drv=t.format)`."""
-        keys = {wire_name(key): value for key, value in wanted.items()}
-        info = self._only("query-named-block-nodes", self.nodes(), keys)
+        info = self._only("query-named-block-nodes", self.nodes(), wanted)
         return Node(self._session, str(info["node-name"]), None)
 
     def drive_info(self, drive: Drive | str) -> JsonObject:
@@ -108,13 +109,18 @@ class Conversation:
         return inserted
 
     def wait_event(self, name: str, *, seconds: float | None = None) -> Moment:
-        """Waits for the first event of that name that is no job's, as STOP; the golden has those up to it here."""
+        """Waits for the next event of that name that is no job's, as STOP; the golden has those up to it here.
+
+        Next is the one after the last that this method gave.
+        """
         recorder = self._session.recorder
+        start = self._next_event.get(name, 0)
         message = recorder.wait(
-            lambda: recorder.find_event(0, lambda event, _: event == name),
+            lambda: recorder.find_event(start, lambda event, _: event == name),
             waiting_for=f"the event {name}",
             seconds=seconds,
         )
+        self._next_event[name] = message.at + 1
         recorder.claim(f"{message.monitor} events", message.at)
         return Moment(at=message.at, what=name)
 
@@ -137,7 +143,7 @@ class Conversation:
 
     def _only(self, command: str, listed: Sequence[JsonObject], wanted: JsonObject) -> JsonObject:
         """The one element of a list that has these values."""
-        found = [item for item in listed if all(item.get(key) == value for key, value in wanted.items())]
+        found = [item for item in listed if not wrong_keys(wanted, item)]
         if len(found) != 1:
             self._session.fail(command, expected=f"one with {render_got(wanted, list(wanted))}", got=str(len(found)))
         return found[0]

@@ -1,7 +1,7 @@
 """Comparing what came with what a case expects, value by value, in words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -33,24 +33,35 @@ Expected: TypeAlias = "JsonValue | Between"
 
 
 def wrong_keys(expected: Mapping[str, Expected], got: JsonObject) -> list[str]:
-    """The expected keys whose values are not as expected. An underscore in an expected key stands for `-`."""
-    return [key for key, value in expected.items() if not _holds(value, got.get(wire_name(key)))]
+    """The expected keys whose values are not as expected."""
+    return [key for key, value in expected.items() if not _holds(value, got.get(name_in(got, key)))]
 
 
-def asserted_keys(expected: Mapping[str, Expected]) -> tuple[str, ...]:
+def asserted_keys(expected: Mapping[str, Expected], got: JsonObject) -> tuple[str, ...]:
     """The keys that are only asserted, not frozen."""
-    return tuple(wire_name(key) for key, value in expected.items() if isinstance(value, Between))
+    return tuple(name_in(got, key) for key, value in expected.items() if isinstance(value, Between))
 
 
-def render_expected(expected: Mapping[str, Expected], keys: list[str]) -> str:
+def chosen(got: JsonObject, keys: Iterable[str]) -> JsonObject:
+    """Those of the keys that came, with their values."""
+    names = [name_in(got, key) for key in keys]
+    return {name: got[name] for name in names if name in got}
+
+
+def render_expected(expected: Mapping[str, Expected], got: JsonObject, keys: Iterable[str]) -> str:
     """`key=value` of some keys, as expected."""
-    return " ".join(f"{wire_name(key)}={_render(expected[key])}" for key in keys)
+    return " ".join(f"{name_in(got, key)}={_render(expected[key])}" for key in keys)
 
 
-def render_got(got: JsonObject, keys: list[str]) -> str:
+def render_got(got: JsonObject, keys: Iterable[str]) -> str:
     """`key=value` of some keys, as they came; `(absent)` for those that did not."""
-    names = [wire_name(key) for key in keys]
+    names = [name_in(got, key) for key in keys]
     return " ".join(f"{name}={_render(got[name]) if name in got else '(absent)'}" for name in names)
+
+
+def name_in(got: JsonObject, key: str) -> str:
+    """What a Python name means in an answer: itself where the answer has it, as `backing_file_depth`, else with `-`."""
+    return key if key in got else wire_name(key)
 
 
 def wire_name(key: str) -> str:

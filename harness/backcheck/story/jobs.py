@@ -6,13 +6,13 @@ into the step that awaits them, the rest under `== end`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from backcheck.errors import UsageError
 from backcheck.json_types import JsonObject, number, objects
 from backcheck.qmp import Exchange
 from backcheck.recording.job_lane import JobLane, event_data, event_name, show, status_of
-from backcheck.story.expectations import Expected, asserted_keys, render_expected, render_got, wire_name, wrong_keys
+from backcheck.story.expectations import Expected, asserted_keys, chosen, render_expected, render_got, wrong_keys
 from backcheck.story.images import Image
 from backcheck.story.session import Session
 from backcheck.transcript import RawMessage, State
@@ -99,11 +99,11 @@ class Job:
 
     def reach(self, status: Status, *, seconds: float | None = None) -> Moment:
         """Waits for the next change to that state, counting from the last verb that was sent, or from the start."""
-        return self._reach((status,), seconds)
+        return self._reach((_known(status),), seconds)
 
     def state(self, status: Status) -> Moment:
         """The job's first change to that state since its start; waits for it if it has not come."""
-        return self._claim(self._lane.wait_status((status,), self._first))
+        return self._claim(self._lane.wait_status((_known(status),), self._first))
 
     def event(self, name: str, *, seconds: float | None = None, **data: Expected) -> Moment:
         """Waits for the job's next event of that name, as BLOCK_JOB_ERROR, and expects these values in its data.
@@ -217,8 +217,7 @@ class Job:
     def record(self, *keys: str) -> JsonObject:
         """Puts these keys of query-block-jobs into the golden and returns the element; all keys when none is named."""
         values = self.query()
-        names = [wire_name(key) for key in keys] or sorted(values)
-        self._record({name: values[name] for name in names if name in values}, ())
+        self._record(chosen(values, keys or sorted(values)), ())
         return values
 
     def expect_query(self, **expected: Expected) -> JsonObject:
@@ -226,10 +225,11 @@ class Job:
         values = self.query()
         if wrong := wrong_keys(expected, values):
             self._session.fail(
-                f"query-block-jobs {self.id}", expected=render_expected(expected, wrong), got=render_got(values, wrong)
+                f"query-block-jobs {self.id}",
+                expected=render_expected(expected, values, wrong),
+                got=render_got(values, wrong),
             )
-        named = {wire_name(key): values[wire_name(key)] for key in expected if wire_name(key) in values}
-        self._record(named, asserted_keys(expected))
+        self._record(chosen(values, expected), asserted_keys(expected, values))
         return values
 
     def last_status(self) -> str | None:
@@ -277,10 +277,10 @@ class Job:
         if wrong := wrong_keys(expected, data):
             self._session.fail(
                 f"{event_name(message)} of {self.id}",
-                expected=render_expected(expected, wrong),
+                expected=render_expected(expected, data, wrong),
                 got=render_got(data, wrong),
             )
-        self._session.recorder.mark_asserted(message.at, asserted_keys(expected))
+        self._session.recorder.mark_asserted(message.at, asserted_keys(expected, data))
 
     def _listed(self, command: str, key: str) -> JsonObject:
         jobs = objects(self._session.ask(command))
@@ -293,3 +293,10 @@ class Job:
         recorder = self._session.recorder
         at = recorder.note(f"state of {self.id}")
         recorder.add(State(subject=self.id, values=values, at=at, asserted=asserted))
+
+
+def _known(status: Status) -> Status:
+    """That state. Raises UsageError when no job has it, rather than wait for it."""
+    if status not in get_args(Status):
+        raise UsageError(f"no job is ever {status!r}; its states are {', '.join(get_args(Status))}")
+    return status
