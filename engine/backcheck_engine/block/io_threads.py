@@ -10,6 +10,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from backcheck_engine.block.buffer_memory import keep_buffers
+
 INLINE_BYTES = 64 * 1024
 """Requests up to this, a cluster, are done in the event loop: a hand-over to a thread would cost more than they do."""
 
@@ -58,6 +60,8 @@ def _work() -> None:
 
 def _start_thread_if_needed() -> None:
     if not _idle.acquire(blocking=False) and len(_started) < _THREADS:
+        if not _started:
+            keep_buffers()
         thread = threading.Thread(target=_work, name=f"block-io-{len(_started)}", daemon=True)
         _started.append(thread)
         thread.start()
