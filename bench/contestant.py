@@ -1,5 +1,7 @@
 """What is measured against each other: the bundled engine, and a QEMU."""
 
+import compileall
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -21,7 +23,14 @@ class Contestant:
 
 
 def bundled_engine() -> Contestant:
-    """The engine, as the console script beside this interpreter."""
+    """The engine, as the console script beside this interpreter; with its byte code, which pip makes when it installs.
+
+    A checkout that is installed editable has none yet, and an environment may forbid programs to leave it behind.
+    """
+    for package in ("backcheck_engine", "backcheck"):
+        found = importlib.util.find_spec(package)
+        for folder in (found and found.submodule_search_locations) or ():
+            compileall.compile_dir(folder, quiet=2)
     script = Path(sys.executable).parent / "backcheck-engine"
     return Contestant(name="engine", system=str(script), implementation="engine")
 

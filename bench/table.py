@@ -57,14 +57,15 @@ class Row:
 
 def heading(qemu_name: str) -> str:
     """The table's first line."""
-    return f"{'medians':<40} {'engine':>10} {qemu_name:>10} {'ratio':>6}  target"
+    return f"{'medians':<40} {'engine':>10} {qemu_name:>10} {'ratio':>6} {'samples':>9}  target"
 
 
 def render(row: Row) -> str:
     """One line of the table."""
     engine, qemu = (f"{value:.{2 if row.unit == 's' else 1}f} {row.unit}" for value in row.medians())
     verdict = "" if row.met() else "   MISSED"
-    return f"{row.title:<40} {engine:>10} {qemu:>10} {row.ratio():>6.2f}  {row.goal()}{verdict}"
+    samples = f"{len(row.engine)}/{len(row.qemu)}"
+    return f"{row.title:<40} {engine:>10} {qemu:>10} {row.ratio():>6.2f} {samples:>9}  {row.goal()}{verdict}"
 
 
 def to_json(rows: Sequence[Row]) -> list[dict[str, object]]:
