@@ -5,9 +5,10 @@ import sys
 
 def main(argv: list[str] | None = None) -> int:
     """Run the engine with QEMU's arguments; its exit status."""
-    from backcheck_engine import quick_start
+    from backcheck_engine import quick_start, standard_streams
 
     quick_start.begin()
+    standard_streams.take_over()
     from backcheck_engine.machine.program import run
 
     return run(sys.argv[1:] if argv is None else argv)

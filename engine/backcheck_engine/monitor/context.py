@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import select
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -63,17 +62,9 @@ class Context:
 
     def write_stdout(self, text: str) -> None:
         """Write text to the program's standard output, at once."""
-        write_all(1, text.encode("utf-8", "surrogateescape"))
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     def shutdown(self, cause: ShutdownCause) -> None:
         """Begin to shut down; returns at once."""
         self.request_shutdown(cause)
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write `data` to a descriptor that may be in non-blocking mode because a monitor has it too."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError:
-            select.select([], [descriptor], [])
