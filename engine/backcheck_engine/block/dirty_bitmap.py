@@ -6,14 +6,20 @@ its runs. A bitmap that records is set by the writes of the node that it is atta
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Final
 
 from bitarray import bitarray
 
+from backcheck_engine.errors import BlockError
+
 
 class DirtyBitmap:
-    """One bit for each `granularity` bytes (a power of two) of a disk of `size` bytes."""
+    """One bit for each `granularity` bytes (a power of two) of a disk of `size` bytes.
+
+    Making one raises BlockError (ENOMEM) when there are more bits than memory holds.
+    """
 
     def __init__(self, size: int, granularity: int, *, name: str | None = None, recording: bool = True) -> None:
         self.size: Final = size
@@ -25,7 +31,10 @@ class DirtyBitmap:
         self.busy = False
         self.persistent = False
         self._shift: Final = granularity.bit_length() - 1
-        self._bits = bitarray(-(-size // granularity))
+        try:
+            self._bits = bitarray(-(-size // granularity))
+        except (MemoryError, OverflowError) as error:
+            raise BlockError.from_errno(errno.ENOMEM) from error
         self._bits.setall(0)
         self._set_bits = 0
 

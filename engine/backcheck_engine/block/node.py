@@ -67,9 +67,7 @@ class Node(NodeIO):
         self.probed = False
         """Whether the format was guessed."""
         self.no_io = False
-        """Whether it was opened to be looked at only, without its backing."""
-        self.no_io = False
-        """Opened only for its metadata."""
+        """Whether it was opened only for its metadata, without its backing."""
         self.monitor_owned = False
         self.encrypted = False
         self.blockers = Blockers()

@@ -111,7 +111,7 @@ async def _open_child(
 ) -> Node | None:
     """The node behind the options `name` (a reference) or `name.*`, with a reference for the caller."""
     nested = options.children(name)
-    reference = options.take_str(name)
+    reference = options.take_text(name)
     if filename is None and reference is None and not len(nested):
         if required:
             raise BlockError(f'A block device must be specified for "{name}"', errno.EINVAL)
@@ -173,7 +173,7 @@ class _Opening:
 
     def _choose_driver(self) -> type[Driver] | None:
         """The driver that is named or follows from the filename; None when the format is to be probed."""
-        name = self.options.take_str("driver")
+        name = self.options.take_text("driver")
         chosen = None
         if name is not None:
             chosen = driver_class(name)
@@ -259,7 +259,6 @@ class _Opening:
         return node
 
     async def _open_driver(self, chosen: type[Driver]) -> None:
-        self.node.no_io = self.inherited.no_io
         opener = Opener(self.node, self.options, self.inherited, no_backing=self.no_backing)
         try:
             await chosen.open(opener)
@@ -278,7 +277,7 @@ class _Opening:
         node = self.node
         if self.no_backing:
             return
-        reference = self.options.take_str("backing")
+        reference = self.options.take_text("backing")
         nested = self.options.children("backing")
         filename = None
         if reference is None and "file.filename" not in nested:

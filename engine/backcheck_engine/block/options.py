@@ -13,6 +13,8 @@ from backcheck_engine.json_value import JsonObject, JsonValue
 
 _SIZE = re.compile(r"\s*(\d+|0[xX][0-9a-fA-F]+)(\.\d*)?([bBkKmMgGtTpPeE]?)", re.ASCII)
 _SUFFIXES = "bkmgtpe"
+_MOST_DIGITS = 4000
+"""Python refuses to convert longer numbers, and they are too large anyway."""
 _BOOLEANS_SINCE_6_0 = {"on": True, "yes": True, "true": True, "y": True} | dict.fromkeys(
     ("off", "no", "false", "n"), False
 )
@@ -78,12 +80,19 @@ def parse_size(name: str, value: JsonValue) -> int:
         raise error
     digits, fraction, suffix = match.groups()
     shift = 10 * _SUFFIXES.index((suffix or "b").lower())
-    size = int(digits, 0 if digits.lower().startswith("0x") else 10) << shift
+    is_hexadecimal = digits.lower().startswith("0x")
+    if len(digits) > _MOST_DIGITS and not is_hexadecimal:
+        raise _out_of_range(name, value)
+    size = int(digits, 0 if is_hexadecimal else 10) << shift
     if fraction and fraction != ".":
         size += int((1 << shift) * float(f"0{fraction}"))
     if size >= 2**64:
-        raise OptionError(f"Value '{value}' is out of range for parameter '{name}'")
+        raise _out_of_range(name, value)
     return size
+
+
+def _out_of_range(name: str, value: JsonValue) -> OptionError:
+    return OptionError(f"Value '{value}' is out of range for parameter '{name}'")
 
 
 def bad_choice(name: str, value: JsonValue) -> OptionError:
@@ -147,6 +156,10 @@ class Options:
         if isinstance(value, bool):
             return "on" if value else "off"
         return str(value)
+
+    def take_text(self, name: str) -> str | None:
+        """A string; a value of another type is none, and stays where it is."""
+        return str(self._values.pop(name)) if isinstance(self._values.get(name), str) else None
 
     def take_bool(self, name: str, default: bool = False) -> bool:
         """A boolean, or `default`."""

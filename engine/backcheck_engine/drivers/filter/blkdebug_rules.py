@@ -127,6 +127,11 @@ def _known(value: str, choices: frozenset[str]) -> str:
     return value
 
 
+def _as_c_int(number: int) -> int:
+    """What QEMU makes of a number that it keeps in an int."""
+    return (number + 2**31) % 2**32 - 2**31
+
+
 def take_inject_error(options: Options) -> InjectError:
     """The rule that one `inject-error` describes. Raises OptionError in QEMU's words."""
     event = _take_event(options)
@@ -136,7 +141,7 @@ def take_inject_error(options: Options) -> InjectError:
         event=event,
         state=options.take_int("state", _ANY_STATE),
         io_types=_DEFAULT_IO_TYPES if io_type is None else frozenset({_known(io_type, IO_TYPES)}),
-        error=options.take_int("errno", errno.EIO),
+        error=_as_c_int(options.take_int("errno", errno.EIO)),
         offset=None if sector in (-1, 2**64 - 1) else sector * SECTOR_SIZE,
         once=options.take_bool("once"),
         immediately=options.take_bool("immediately"),
