@@ -6,7 +6,7 @@ from typing import Final
 
 from backcheck_engine.address import Address, FdAddress, InetAddress, UnixAddress
 from backcheck_engine.commandline.settings import Characters, OtherCharacters, SocketCharacters
-from backcheck_engine.commandline.syntax import Item, check_identifier, parse_flat
+from backcheck_engine.commandline.syntax import Item, check_identifier, parse_flat, small_number
 from backcheck_engine.errors import OptionError
 from backcheck_engine.release import QEMU_7_2, current
 
@@ -118,7 +118,7 @@ def _chardev_address(options: dict[str, str]) -> Address:
         if "port" not in options:
             raise OptionError("chardev: socket: no port given")
         return InetAddress(options["host"], options["port"])
-    descriptor = options.get("fd", "")
-    if not descriptor.isdecimal():
-        raise OptionError(f"Unable to parse FD number {descriptor}")
-    return FdAddress(int(descriptor))
+    descriptor = small_number(options.get("fd", ""))
+    if descriptor is None:
+        raise OptionError(f"Unable to parse FD number {options.get('fd', '')}")
+    return FdAddress(descriptor)

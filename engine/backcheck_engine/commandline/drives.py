@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from backcheck_engine.commandline.syntax import Item, check_identifier, parse_flat
+from backcheck_engine.commandline.syntax import Item, check_identifier, parse_flat, small_number
 from backcheck_engine.errors import OptionError
 from backcheck_engine.json_value import JsonObject
 
@@ -160,9 +160,10 @@ def _place(of_device: dict[str, str]) -> DrivePlace:
     numbers = {}
     for key in ("index", "bus", "unit"):
         if key in of_device:
-            if not of_device[key].isdecimal():
+            number = small_number(of_device[key])
+            if number is None:
                 raise OptionError(f"Parameter '{key}' expects a number")
-            numbers[key] = int(of_device[key])
+            numbers[key] = number
     if "index" in numbers and len(numbers) > 1 and any(numbers[key] for key in numbers if key != "index"):
         raise OptionError("index cannot be used with bus and unit")
     return DrivePlace(numbers.get("index"), numbers.get("bus"), numbers.get("unit"))

@@ -21,7 +21,7 @@ from backcheck_engine.commandline.settings import (
     OtherCharacters,
     Settings,
 )
-from backcheck_engine.commandline.syntax import check_identifier, parse_flat, parse_nested
+from backcheck_engine.commandline.syntax import check_identifier, parse_flat, parse_nested, small_number
 from backcheck_engine.commandline.table import OPTIONS, Treatment
 from backcheck_engine.errors import EngineError, OptionError
 from backcheck_engine.json_value import JsonObject
@@ -206,10 +206,10 @@ class _Reader:
 
     def _add_fd(self, argument: str, location: str) -> None:
         options = {item.key: item.value for item in parse_flat(argument)}
-        descriptor = options.get("fd", "")
-        if not descriptor.isdecimal():
+        descriptor = small_number(options.get("fd", ""))
+        if descriptor is None:
             raise OptionError("fd option is required and must be non-negative")
-        if int(descriptor) < 3:
+        if descriptor < 3:
             raise OptionError("fd cannot be a standard I/O stream")
         raise OptionError("backcheck-engine does not implement fd sets yet")
 

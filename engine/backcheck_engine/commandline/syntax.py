@@ -15,6 +15,7 @@ from backcheck_engine.errors import OptionError
 from backcheck_engine.json_value import JsonObject, JsonValue
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
+_SMALL_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _KEY_COMPONENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*|[0-9]+|__[A-Za-z0-9.-]+_[A-Za-z0-9_-]+", re.ASCII)
 _ID_HINT: Final = "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."
 
@@ -105,12 +106,17 @@ def _listed(value: JsonValue, path: str) -> JsonValue:
     if not isinstance(value, dict):
         return value
     inner: JsonObject = {key: _listed(below, f"{path}.{key}") for key, below in value.items()}
-    numbers = sorted(int(key) for key in inner if key.isdigit())
-    if not numbers:
+    items = {number: value for key, value in inner.items() if (number := small_number(key)) is not None}
+    if not items:
         return inner
-    if len(numbers) < len(inner):
+    if len(items) < len(inner):
         raise OptionError(f"Parameters '{path}.*' used inconsistently")
-    for expected, number in enumerate(numbers):
+    for expected, number in enumerate(sorted(items)):
         if number != expected:
             raise OptionError(f"Parameter '{path}.{expected}' missing")
-    return [inner[str(number)] for number in numbers]
+    return [items[number] for number in sorted(items)]
+
+
+def small_number(text: str) -> int | None:
+    """The number that a text of one to nine digits is; None for any other text."""
+    return int(text) if _SMALL_NUMBER.fullmatch(text) else None

@@ -111,6 +111,8 @@ class Dispatcher:
             identity = {"id": request.value["id"]}
         try:
             result = await self._run(client, request)
+        except RecursionError:
+            client.reply({**identity, "error": _error_object(QmpError.generic("The request is nested too deeply"))})
         except EngineError as error:
             client.reply({**identity, "error": _error_object(_in_negotiation(client, error))})
         else:

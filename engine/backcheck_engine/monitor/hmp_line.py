@@ -114,4 +114,7 @@ def _size(command: str, word: str | None) -> int:
     match = _SIZE.fullmatch(word or "")
     if not match:
         raise HmpError("invalid size")
-    return int(float(match[1]) * (1 << _SHIFTS[match[2].lower()]))
+    size = float(match[1]) * (1 << _SHIFTS[match[2].lower()])
+    if size >= 1 << 64:
+        raise HmpError("invalid size")
+    return int(size)

@@ -12,6 +12,8 @@ _SIZE: Final = re.compile(
 )
 _C_INTEGER: Final = re.compile(r"\s*[+-]?(0[xX][0-9a-fA-F]+|\d+)", re.ASCII)
 INT64_MAX: Final = 2**63 - 1
+_MOST_DIGITS: Final = 4000
+"""Python refuses to convert longer numbers, and they are too large anyway."""
 
 
 class NotANumber(ValueError):
@@ -30,6 +32,8 @@ def parse_size(text: str, limit: int = INT64_MAX) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise NotANumber(text)
+    if len(text) > _MOST_DIGITS and not match["hex"]:
+        raise OutOfRange(text)
     value = int(match["hex"], 16) if match["hex"] else _decimal(text, match)
     if value > limit or match["sign"] == "-":
         raise OutOfRange(text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from backcheck_engine import release
 from backcheck_engine.errors import BlockError, EngineError
+from backcheck_engine.qemu_io.numbers import parse_integer
 from backcheck_engine.tools.command_line import Given, Option
 from backcheck_engine.tools.convert_copy import Copy, CopyPlan, Layout
 from backcheck_engine.tools.creation_options import asks_for_help, help_text, texts
@@ -139,8 +140,9 @@ def _plan(given: Given) -> CopyPlan:
 def _parallel(text: str | None) -> int:
     if text is None:
         return DEFAULT_PARALLEL
-    if text.isdecimal() and 1 <= int(text) <= MAX_PARALLEL:
-        return int(text)
+    number = parse_integer(text)
+    if number is not None and 1 <= number <= MAX_PARALLEL:
+        return number
     if release.current() >= release.QEMU_10_0:
         raise ToolError(f"Invalid number of coroutines specified. Must be between 1 and {MAX_PARALLEL}.")
     raise ToolError(f"Invalid number of coroutines. Allowed number of coroutines is between 1 and {MAX_PARALLEL}")
