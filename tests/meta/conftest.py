@@ -1,15 +1,20 @@
 """A house of its own for each test: small cases, their goldens, and programs that are wrong on purpose."""
 
+import atexit
+import functools
 import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from backcheck.programs.processes import KeeperClient
 
 BROKEN_QEMU = Path(__file__).with_name("broken_qemu.py")
 RULES = '[META-01]\nsays = "A machine has a name."\nreleases = "all"\nlearned = ["observed"]\n'
@@ -61,6 +66,15 @@ class Finished:
         return "\n".join([lines[place], *below])
 
 
+@functools.cache
+def loaded() -> KeeperClient:
+    """A process that has imported Backcheck: to start an interpreter for each run takes longer than the runs."""
+    client = KeeperClient()
+    client.send({"kind": "load", "path": sys.path, "package": "backcheck"})
+    atexit.register(client.close)
+    return client
+
+
 class House:
     """A folder with cases/, golden/ and bin/, in which backcheck is run."""
 
@@ -107,10 +121,22 @@ class House:
         )
 
     def backcheck(self, *arguments: str, **environment: str) -> Finished:
-        """Runs `backcheck ARGUMENTS` to its end."""
-        with self.start(*arguments, **environment) as process:
-            out, _ = process.communicate(timeout=DEADLINE_S)
-        return Finished(status=process.returncode, out=out)
+        """Runs `backcheck ARGUMENTS` to its end, in a process that is forked from a loaded one."""
+        with open(os.devnull, "rb") as nothing, tempfile.TemporaryFile() as out:
+            process = loaded().start(
+                "backcheck",
+                ["backcheck", *arguments],
+                module="backcheck.cli",
+                env={**os.environ, "PYTHONWARNINGS": "", **environment},
+                cwd=self.root,
+                descriptors={0: nothing.fileno(), 1: out.fileno(), 2: out.fileno()},
+            )
+            status = process.wait(DEADLINE_S)
+            process.kill()
+            out.seek(0)
+            text = out.read().decode()
+        assert status is not None, f"backcheck {' '.join(arguments)} takes longer than {DEADLINE_S} s:\n{text}"
+        return Finished(status=status, out=text)
 
     def run(self, *arguments: str, on: str = "good", **environment: str) -> Finished:
         """`backcheck run --on PROGRAM ARGUMENTS`."""
