@@ -255,8 +255,9 @@ class Case(Conversation):
         self._session.recorder.wait(lambda: predicate() or None, waiting_for=waiting_for, seconds=seconds)
 
     def record_stderr(self) -> list[str]:
-        """Puts what the system program has printed on stderr into the golden, and returns the lines."""
-        lines = [line for line in self._session.machine.stderr() if _MON_WARNING not in line]
+        """Puts what the system program has printed on stderr since the last call into the golden; returns the lines."""
+        printed = [line for line in self._session.machine.stderr() if _MON_WARNING not in line]
+        lines, self._stderr_lines = printed[self._stderr_lines :], len(printed)
         for line in lines:
             at = self._session.recorder.record(Direction.NOTE, "", f"stderr: {line}")
             self._session.recorder.add(Output(text=line, at=at, stream="stderr"))

@@ -21,6 +21,7 @@ class Conversation:
         self._jobs: list[Job] = []
         self._names: set[str] = set()
         self._next_event: dict[str, int] = {}
+        self._stderr_lines = 0
 
     def qmp(self, command: str, arguments: Mapping[str, object] | None = None, /, **more: JsonValue) -> JsonValue:
         """Sends a command that must succeed and returns its value; both are in the golden.
