@@ -248,3 +248,16 @@ def test_descriptors_are_closed(tmp_path: Path) -> None:
 
     first = run(story())
     assert run(story()) == first
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_pipe_is_refused_at_once(tmp_path: Path, read_only: bool) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    async def story() -> None:
+        async with opened(pipe, **{"read-only": read_only}):
+            pass
+
+    with pytest.raises(BlockError, match="requires '.*/pipe' to be a regular file"):
+        run(story())

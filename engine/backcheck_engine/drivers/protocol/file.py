@@ -96,7 +96,9 @@ class FileDriver(Driver):
         self._punch_hole_works = True
 
     def _open_fd(self, *, writable: bool) -> int:
-        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | (os.O_DIRECT if self._direct else 0)
+        # What is no image, a pipe, must not make the engine wait for somebody at its other end.
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK
+        flags |= os.O_DIRECT if self._direct else 0
         try:
             return os.open(self._path, flags)
         except (OSError, ValueError) as error:
@@ -271,10 +273,6 @@ class FileDriver(Driver):
         self._drop_next_fd()
         if self._uses_locks:
             self._locks.abort(self._fd)
-
-    async def reopen(self, read_only: bool) -> None:
-        self._replace_fd(self._open_fd(writable=not read_only))
-        self._fd_is_writable = not read_only
 
     def _replace_fd(self, fd: int) -> None:
         """Go on with `fd`. The old one is closed now, or with the node when a thread may be using it."""
