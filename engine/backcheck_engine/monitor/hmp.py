@@ -57,7 +57,7 @@ async def _run(context: Context, found: HmpCommand, text: str, full_name: str) -
     try:
         return await found.load()(context, arguments)
     except EngineError as error:
-        return f"Error: {error.message}\n"
+        return f"Error: {error.message}\n" + (f"{error.hint}\n" if error.hint else "")
 
 
 async def help_(context: Context, arguments: HmpArguments) -> str:
