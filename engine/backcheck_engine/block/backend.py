@@ -63,7 +63,6 @@ class Accounting:
         self.read_bytes = self.write_bytes = 0
         self.failed_read_operations = self.failed_write_operations = self.failed_flush_operations = 0
         self.invalid_read_operations = self.invalid_write_operations = 0
-        self.total_time_ns = {"read": 0, "write": 0, "flush": 0}
 
 
 class BlockBackend:

@@ -215,9 +215,6 @@ class Driver(ImageUpkeep, ABC):
     def drain_end(self) -> None:
         """Undo one drain_begin."""
 
-    async def reopen(self, read_only: bool) -> None:
-        """Turn read-only or read-write."""
-
     async def close(self) -> None:
         """Write back metadata and let go of resources. Children are detached by the node afterwards."""
 

@@ -1,19 +1,12 @@
-"""The vocabulary of requests: flags, buffers, kinds of offset, and the answer to a block status query."""
+"""The vocabulary of requests: flags, buffers, bounds, and the answer to a block status query."""
 
 import enum
-from typing import TYPE_CHECKING, NamedTuple, NewType
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
 
 Buffer = bytes | bytearray | memoryview
-
-GuestOffset = NewType("GuestOffset", int)
-"""A byte offset in the virtual disk."""
-HostOffset = NewType("HostOffset", int)
-"""A byte offset in the image file."""
-ClusterIndex = NewType("ClusterIndex", int)
-"""The number of a cluster, counted from 0."""
 
 SECTOR_SIZE = 512
 MAX_REQUEST_BYTES = (2**31 - 1) // SECTOR_SIZE * SECTOR_SIZE

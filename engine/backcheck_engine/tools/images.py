@@ -5,7 +5,7 @@ Errors say which image: `Could not open 'x': …`.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.backend import BlockBackend
@@ -130,8 +130,3 @@ async def opened_images() -> AsyncIterator[Images]:
         yield images
     finally:
         await images.close_all()
-
-
-def read_write(name: ImageName) -> ImageName:
-    """The same image, to be written."""
-    return replace(name, writable=True)

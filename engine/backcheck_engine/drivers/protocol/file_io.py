@@ -3,7 +3,6 @@
 import errno
 import mmap
 import os
-from collections.abc import Callable
 
 from backcheck_engine.block.request import Buffer
 
@@ -69,7 +68,3 @@ def probe_alignment(fd: int) -> int:
             else:
                 return alignment
     return mmap.PAGESIZE
-
-
-Reader = Callable[[int, int, int], Buffer]
-Writer = Callable[[int, Buffer, int], None]

@@ -12,7 +12,7 @@ from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
 from backcheck_engine.drivers.format.qcow2 import reading, status
 from backcheck_engine.drivers.format.qcow2.bitmaps import mark_in_use, read_directory
 from backcheck_engine.drivers.format.qcow2.compressed_writing import CompressedWriter
-from backcheck_engine.drivers.format.qcow2.header import MAGIC, MAX_BACKING_NAME, Incompatible
+from backcheck_engine.drivers.format.qcow2.header import MAX_BACKING_NAME, Incompatible
 from backcheck_engine.drivers.format.qcow2.opening import open_image
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
 from backcheck_engine.drivers.format.qcow2.resize import Resizer, program_name
@@ -62,10 +62,6 @@ class Qcow2Driver(Driver):
             await driver._repair_dirty()
         driver._is_open = True
         return driver
-
-    @classmethod
-    def probe(cls, data: bytes, filename: str) -> int:
-        return 100 if data[:4] == MAGIC and int.from_bytes(data[4:8], "big") >= 2 else 0
 
     # Requests.
 
@@ -148,9 +144,6 @@ class Qcow2Driver(Driver):
         limits.pwrite_zeroes_alignment = self.image.geometry.subcluster_size
         limits.pdiscard_alignment = self.image.geometry.cluster_size
 
-    def backing_filename(self) -> str | None:
-        return self.image.header.backing_name or None
-
     # For tools.
 
     async def change_backing_file(self, filename: str | None, format_name: str | None) -> None:
@@ -184,11 +177,6 @@ class Qcow2Driver(Driver):
             raise BlockError("Could not repair dirty image", errno.EIO)
 
     # Life.
-
-    async def reopen(self, read_only: bool) -> None:
-        if read_only:
-            async with self.image.lock:
-                await self._write_back()
 
     async def close(self) -> None:
         if not self._is_open or not self.node.is_writable or self.image.is_lost:

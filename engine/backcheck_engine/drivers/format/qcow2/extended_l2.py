@@ -9,7 +9,6 @@ from backcheck_engine.drivers.format.qcow2.geometry import SUBCLUSTERS
 from backcheck_engine.drivers.format.qcow2.tables import COMPRESSED, COPIED, OFFSET_MASK, ClusterKind
 
 ALL = (1 << SUBCLUSTERS) - 1
-ALL_ALLOCATED = ALL
 ALL_ZERO = ALL << SUBCLUSTERS
 
 
@@ -51,13 +50,3 @@ def subcluster_run(entry: int, bitmap: int, subcluster: int, *, has_data_file: b
     if not differs:
         return kind, SUBCLUSTERS - subcluster
     return kind, (differs & -differs).bit_length() - 1
-
-
-def is_valid(entry: int, bitmap: int, *, has_data_file: bool) -> bool:
-    """Whether no subcluster contradicts the entry, and a compressed cluster has no bitmap."""
-    if entry & COMPRESSED:
-        return bitmap == 0
-    if bitmap & ALL & (bitmap >> SUBCLUSTERS):
-        return False
-    placed = bool(entry & OFFSET_MASK) or (has_data_file and bool(entry & COPIED))
-    return placed or not bitmap & ALL

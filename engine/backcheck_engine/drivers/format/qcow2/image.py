@@ -165,10 +165,6 @@ class Image:
         if bits != self.header.incompatible:
             await self._write_field(_INCOMPATIBLE_AT, struct.pack(">Q", bits), incompatible=bits)
 
-    async def set_autoclear(self, bits: Autoclear) -> None:
-        """Replace the autoclear feature bits, durably."""
-        await self._write_field(_AUTOCLEAR_AT, struct.pack(">Q", bits), autoclear=bits)
-
     async def mark_dirty(self) -> None:
         """Before refcounts may lag behind: set the dirty bit, where lazy refcounts are in force."""
         if self.options.lazy_refcounts and Incompatible.DIRTY not in self.header.incompatible:
