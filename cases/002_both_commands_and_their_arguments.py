@@ -9,7 +9,7 @@ def run(t: Case) -> None:
     for name in ("drive-backup", "blockdev-backup"):
         t.step(f"{name} has these arguments")
         command = t.command_schema(name)
-        assert command is not None
+        assert command is not None, f"there is no {name}"
         required = sorted(argument for argument, member in command.arguments.items() if not member.optional)
         t.expect(f"required arguments of {name}", required, ["device", "sync", "target"])
         t.expect(f"cbw-timeout among the arguments of {name}", "cbw-timeout" in command.arguments, False)

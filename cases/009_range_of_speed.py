@@ -22,8 +22,8 @@ def run(t: Case) -> None:
     t.expect("target.img exists", t.existing_image("target.img").exists(), False)
 
     t.step("a negative one: the job comes and goes, the file stays")
-    refused = t.exchange("drive-backup", wanted, speed=-1, job_id="job9")
-    t.expect("description", refused.description, "Parameter 'speed' expects a non-negative value")
+    negative = {**wanted, "speed": -1, "job-id": "job9"}
+    refused = t.expect_error("drive-backup", negative, error="Parameter 'speed' expects a non-negative value")
     job = t.job("job9", refused)
     t.expect_before(job.state("null"), job.reply)
     t.expect("target.img exists", t.existing_image("target.img").exists(), True)

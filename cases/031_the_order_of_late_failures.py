@@ -29,9 +29,9 @@ def run(t: Case) -> None:
     del wrong["filter-node-name"]
     t.expect_error("blockdev-backup", wrong, error="Invalid job ID '1a'")
     wrong["job-id"] = "job0"
-    refused = t.exchange("blockdev-backup", wrong)
-    t.expect("description", refused.description, "Parameter 'speed' expects a non-negative value")
-    t.expect_before(t.job("job0", refused).state("null"), t.job("job0", refused).reply)
+    refused = t.expect_error("blockdev-backup", wrong, error="Parameter 'speed' expects a non-negative value")
+    job = t.job("job0", refused)
+    t.expect_before(job.state("null"), job.reply)
 
     t.step("until nothing is")
     wrong["speed"] = 0

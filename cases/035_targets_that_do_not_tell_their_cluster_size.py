@@ -21,3 +21,4 @@ def run(t: Case) -> None:
     t.step("nor has raw over it")
     raw = t.node("raw", tree={"driver": "raw", "file": "null"})
     t.blockdev_backup(disk, raw).wait().expect_completed()
+    t.expect("lines on stderr", len(t.record_stderr()), 1)

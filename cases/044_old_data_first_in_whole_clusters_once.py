@@ -14,7 +14,7 @@ def run(t: Case) -> None:
     def expect_copied(clusters: int) -> None:
         t.expect("bytes copied for the guest", job.offset() - start, clusters * 64 * KiB)
 
-    t.step("one byte of a cluster copies the whole of it")
+    t.step("one sector of a cluster copies the whole of it")
     disk.write(0x22, offset=6 * MiB + 512, length=512)
     expect_copied(1)
 

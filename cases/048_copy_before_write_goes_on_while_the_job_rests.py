@@ -3,7 +3,7 @@
 from backcheck import Case, KiB, MiB, case
 
 
-@case(rules=["CBW-13", "JOB-17", "SYNC-01", "FLT-03"], groups=["cbw", "job", "quick"])
+@case(rules=["CBW-13", "JOB-17", "SYNC-01"], groups=["cbw", "job", "quick"])
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=8 * MiB)
     disk.write(0x11, offset=0, length=8 * MiB)

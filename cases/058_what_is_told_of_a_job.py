@@ -3,7 +3,7 @@
 from backcheck import Case, KiB, MiB, between, case
 
 
-@case(rules=["JOB-10", "JOB-11", "JOB-13", "JOB-20", "SIZE-03"], groups=["job", "quick"])
+@case(rules=["JOB-10", "JOB-11", "JOB-13", "JOB-20"], groups=["job", "quick"])
 def run(t: Case) -> None:
     disks = [t.drive(f"disk{number}", size=4 * MiB) for number in range(3)]
     for disk in disks:

@@ -24,3 +24,4 @@ def run(t: Case) -> None:
 
     t.step("running again")
     t.qmp("cont")
+    t.wait_event("RESUME")
