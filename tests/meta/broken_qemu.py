@@ -12,6 +12,7 @@ qemu-system-lingers      answers everything, also quit, and never ends
 …-9.1                    any of them, of that release; 10.0 without
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -33,7 +34,7 @@ def main() -> None:
         sys.exit("qemu-system-refuses: -chardev: this build has no character devices")
     if behaviour == "silent":
         time.sleep(FOREVER_S)
-    with socket.socket(fileno=3) as monitor:
+    with socket.socket(fileno=3) as monitor, contextlib.suppress(ConnectionError):
         serve(monitor, behaviour, [int(part) for part in release.split(".")])
 
 
