@@ -85,6 +85,8 @@ def review(options: argparse.Namespace) -> int:
         return 0
     reviewed = review(catalogue, results, proposals, ask, print)
     print(f"{reviewed.accepted} accepted, {reviewed.left} left")
+    if reviewed.left and not options.accept and not sys.stdin.isatty():
+        print("nobody was asked, since standard input is no terminal: --accept accepts what is shown")
     return 1 if reviewed.left else 0
 
 

@@ -197,6 +197,19 @@ class TestReview:
         assert main(["review"]) == (0 if accepted else 1)
         assert ("qemu-10.0" in (house / "golden" / "001.out").read_text()) is accepted
 
+    def test_without_a_terminal_nobody_is_asked(
+        self,
+        house: Path,
+        answered: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        answered("qemu-10.0")
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+        assert main(["review"]) == 1
+        assert "standard input is no terminal: --accept" in capsys.readouterr().out
+        assert "qemu-10.0" not in (house / "golden" / "001.out").read_text()
+
     def test_the_engine_alone_needs_a_reason(
         self, house: Path, answered: Callable[..., None], capsys: pytest.CaptureFixture[str]
     ) -> None:
