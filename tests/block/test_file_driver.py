@@ -259,5 +259,5 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path, read_only: bool) -> None:
         async with opened(pipe, **{"read-only": read_only}):
             pass
 
-    with pytest.raises(BlockError, match="requires '.*/pipe' to be a regular file"):
+    with pytest.raises(BlockError, match=r"requires '.*/pipe' to be a regular file"):
         run(story())

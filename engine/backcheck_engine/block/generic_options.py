@@ -32,13 +32,14 @@ class Inherited:
     """The node is the file below a format: not to be probed."""
     no_io: bool = False
     check: bool = False
+    depth: int = 0
+    """How many nodes are being opened above this one."""
 
-    @classmethod
-    def from_parent(cls, parent: "Node", role: ChildRole, *, protocol: bool, no_io: bool) -> "Inherited":
-        """What a child of `parent` (itself opened with `protocol` and `no_io`) in `role` takes over."""
+    def for_child(self, parent: "Node", role: ChildRole, *, protocol: bool) -> "Inherited":
+        """What a child of `parent`, which inherited this, takes over in `role`; `protocol`: unless it is a format."""
         is_backing = ChildRole.COW in role
         is_format = parent.driver_kind is DriverKind.FORMAT
-        return cls(
+        return Inherited(
             read_only=is_backing or parent.read_only,
             auto_read_only=not is_backing and parent.auto_read_only,
             direct=parent.cache.direct,
@@ -46,7 +47,8 @@ class Inherited:
             force_share=parent.force_share,
             discard="unmap" if is_format and not is_backing else parent.discard_mode,
             protocol=(is_format and not is_backing) or ChildRole.METADATA in role or (protocol and not is_format),
-            no_io=no_io and ChildRole.METADATA not in role,
+            no_io=self.no_io and ChildRole.METADATA not in role,
+            depth=self.depth + 1,
         )
 
 

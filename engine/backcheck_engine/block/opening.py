@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
 
 
+MAX_DEPTH = 200
+"""How many nodes may lie one below the other: what is deeper is a chain of backing files that bites its tail."""
+
+
+class _TooDeep(BlockError):
+    """More than MAX_DEPTH nodes lie one below the other; told once, not once for each."""
+
+
 async def open_node(
     graph: "Graph",
     tree: JsonObject | None = None,
@@ -83,7 +91,7 @@ class Opener:
         if role is None:
             is_filter = self.node.driver.kind is DriverKind.FILTER
             role = ChildRole.FILTERED | ChildRole.PRIMARY if is_filter else ChildRole.IMAGE
-        inherited = Inherited.from_parent(self.node, role, protocol=self._inherited.protocol, no_io=self.no_io)
+        inherited = self._inherited.for_child(self.node, role, protocol=self._inherited.protocol)
         child = await _open_child(self.node.graph, self.options, name, filename, inherited, required=required)
         if child is None:
             return None
@@ -147,6 +155,8 @@ class _Opening:
                     errno.EINVAL,
                 )
             return self.graph.find_device_or_node(reference).ref()
+        if self.inherited.depth > MAX_DEPTH:
+            raise _TooDeep("Too many levels of images", errno.ELOOP)
         self._join_json_filename()
         chosen = self._choose_driver()
         settings_for_children(self.node, self.options, self.inherited)
@@ -211,9 +221,7 @@ class _Opening:
     async def _open_file_below(self, chosen: type[Driver] | None) -> Node | None:
         """The node `file`, opened before the format's driver; afterwards the options refer to it by name."""
         self.node.driver_kind = DriverKind.FORMAT if chosen is None else chosen.kind
-        inherited = Inherited.from_parent(
-            self.node, ChildRole.IMAGE, protocol=self.inherited.protocol, no_io=self.inherited.no_io
-        )
+        inherited = self.inherited.for_child(self.node, ChildRole.IMAGE, protocol=self.inherited.protocol)
         below = await _open_child(self.graph, self.options, "file", self.filename, inherited, required=False)
         if below is not None:
             self.options.set("file", below.node_name)
@@ -291,10 +299,12 @@ class _Opening:
         if reference is None and node.backing_format:
             nested.set_default("driver", node.backing_format)
         role = ChildRole.FILTERED if node.is_filter else ChildRole.COW
-        inherited = Inherited.from_parent(node, role, protocol=False, no_io=self.inherited.no_io)
+        inherited = self.inherited.for_child(node, role, protocol=False)
         try:
             backing = await _Opening(self.graph, filename, nested, inherited).run(reference)
         except EngineError as error:
+            if isinstance(error, _TooDeep) and self.inherited.depth:
+                raise
             raise BlockError(f"Could not open backing file: {error.message}", errno.EINVAL, hint=error.hint) from error
         try:
             if implicit:

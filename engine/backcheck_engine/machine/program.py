@@ -16,14 +16,9 @@ if TYPE_CHECKING:
     from backcheck_engine.machine.daemon import Daemon
 
 
-_RECURSION = 4000
-"""Enough to send back what a client may nest, 1024 levels; what nests deeper on the way is refused."""
-
-
 def run(argv: list[str]) -> int:
     """Run the engine with QEMU's arguments; its exit status."""
     program = program_name()
-    sys.setrecursionlimit(_RECURSION)
     try:
         return _parse_and_run(argv, program)
     except Exception as bug:
