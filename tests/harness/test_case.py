@@ -4,10 +4,10 @@ import errno
 
 import pytest
 
-from backcheck import Case, Extent, FailAlways, FailOnce, Job, KiB, MiB, between
+from backcheck import Case, Extent, FailAlways, FailOnce, KiB, MiB, between
 from backcheck.implementation import Implementation
 from backcheck.running.result import CaseResult, Outcome
-from backcheck.transcript import END_STEP, Command, Entry, Guest, JobEvent, JobStatus, Output, Reply, State
+from backcheck.transcript import END_STEP, Command, Entry, Guest, JobEvent, JobStatus, OtherEvent, Output, Reply, State
 from tests.harness.conftest import RunStory
 
 SLOW = 64 * KiB
@@ -352,49 +352,30 @@ def test_a_job_that_may_still_talk_at_the_end(fake: Implementation, run_story: R
     assert "job0 is running and may go on by itself, so what it says is not certain: job0.wait()" in result.reason
 
 
-def misuse_of_expect(t: Case) -> None:
-    t.backup(t.drive("disk0", size=4 * MiB), speed=SLOW).expect_completed()
-
-
-def misuse_of_images(t: Case) -> None:
-    disk = t.drive("disk0", size=MiB)
-    disk.write(0x11, offset=0, length=512)
-    disk.image.expect_clean()
-
-
-def misuse_of_hold(t: Case) -> None:
-    t.drive("disk0", size=MiB).hold("write_aio")
-
-
-def misuse_of_target(t: Case) -> None:
-    job: Job = t.backup(t.drive("disk0", size=MiB), t.node("n", size=MiB)).wait()
-    job.target.expect_clean()
-
-
-def misuse_of_size(t: Case) -> None:
-    t.image("x.img")
-
-
-def misuse_of_the_device(t: Case) -> None:
-    t.drive("disk0", size=MiB).write(0x11, offset=2 * MiB, length=512)
-
-
-@pytest.mark.parametrize(
-    ("story", "message"),
-    [
-        (misuse_of_expect, "job0 has not ended: wait() for it"),
-        (misuse_of_images, "disk0.img is in use by the machine"),
-        (misuse_of_hold, "disk0 has no breakpoints: t.drive('disk0', breakpoints=True)"),
-        (misuse_of_target, "job0 writes to a node of the case"),
-        (misuse_of_size, "image x.img: give its size"),
-    ],
-)
-def test_misuse_is_told(qemu: Implementation, run_story: RunStory, story: object, message: str) -> None:
-    result = run_story(qemu, story)
-    assert result.outcome is Outcome.BROKEN
-    assert message in result.reason
-
-
 def test_a_request_outside_the_disk(qemu: Implementation, run_story: RunStory) -> None:
-    result = run_story(qemu, misuse_of_the_device)
+    def story(t: Case) -> None:
+        t.drive("disk0", size=MiB).write(0x11, offset=2 * MiB, length=512)
+
+    result = run_story(qemu, story)
     assert (result.outcome, result.reason.splitlines()[-1].strip()) == (Outcome.FAILED, "got: Input/output error")
+
+
+def test_each_wait_for_an_event_gives_the_next(qemu: Implementation, run_story: RunStory) -> None:
+    def story(t: Case) -> None:
+        t.drive("disk0", size=MiB)
+        moments = []
+        for command in ("cont", "stop", "cont"):
+            t.step(f"{len(moments)} {command}")
+            t.qmp(command)
+            moments.append(t.wait_event("STOP" if command == "stop" else "RESUME"))
+        t.expect_before(moments[0], moments[1])
+        t.expect_before(moments[1], moments[2])
+
+    result = passed(run_story(qemu, story))
+    events = [
+        (step.title, entry.name)
+        for step in result.transcript.steps
+        for entry in step.entries
+        if isinstance(entry, OtherEvent)
+    ]
+    assert events == [("0 cont", "RESUME"), ("1 stop", "STOP"), ("2 cont", "RESUME")]

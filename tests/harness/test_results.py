@@ -47,6 +47,19 @@ def test_a_run_is_a_record_a_line_and_then_the_whole(results: Results) -> None:
     assert whole == {"total": 2}
 
 
+def test_records_can_be_read_while_a_run_goes_on(results: Results) -> None:
+    results.write_run([record()], {"total": 1})
+    before = (results.folder / "results.jsonl").read_text()
+    lines = results.begin()
+    assert (results.folder / "results.jsonl").read_text() == before
+    lines.add(record(format="qcow2"))
+    [line] = (results.folder / "results.jsonl").read_text().splitlines()
+    assert json.loads(line)["id"] == "112[qemu-7.2-qcow2]"
+    lines.close()
+    results.begin().close()
+    assert not list(results.folder.glob(".new-*"))
+
+
 def test_history_keeps_what_did_not_run_now(results: Results) -> None:
     results.write_run([record()], {})
     results.write_run([record(format="qcow2", judgement=Judgement.CRASHED, reason="SIGSEGV", duration_s=1.25)], {})

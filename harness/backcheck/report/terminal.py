@@ -160,9 +160,11 @@ class CaseReporter:
         judgements = Counter(record.judgement for record in records)
         not_run, expected = judgements[Judgement.SKIPPED], judgements[Judgement.EXPECTED]
         passed = judgements[Judgement.PASSED] + expected
-        total = len(records) + len(self._state.unjudged)
-        whole = passed == total and not self._plan.missing and not self._state.interrupted
-        count = f"all {total}" if whole else f"{passed} of {total}"
+        ran = len(records) - not_run + len(self._state.unjudged)
+        whole = passed == ran and not self._state.interrupted
+        count = f"all {ran}" if whole else f"{passed} of {ran}"
+        if whole and (not_run or self._plan.missing):
+            count += " that ran"
         notes = [f"{expected} failed as expected"] * bool(expected) + [f"{not_run} not run"] * bool(not_run)
         note = f" ({', '.join(notes)})" if notes else ""
         seconds = time.monotonic() - self._began
