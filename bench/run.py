@@ -2,7 +2,8 @@
 
 Runs of both alternate, medians are compared, and each result stands beside its target. The table goes to standard
 output, everything measured to a JSON file. `samples` are how many of each: QEMU serves few guest writes while an
-unlimited backup keeps it busy. Times mean something on an idle machine, and ratios on any. Needs qemu-img and qemu-io, and about 4 GiB in the folder that it works in.
+unlimited backup keeps it busy. Times mean something on an idle machine, and ratios on any. Needs qemu-img
+and qemu-io, and about 4 GiB in the folder that it works in.
 """
 
 import argparse
