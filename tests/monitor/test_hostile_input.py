@@ -116,6 +116,16 @@ def test_a_bad_option_is_one_error(option: tuple[str, str]) -> None:
     assert b": bug: " not in result.stderr
 
 
+def test_nobody_listens_on_a_connection() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        descriptor = theirs.fileno()
+        command = [*ENGINE, *MACHINE, "-chardev", f"socket,id=m,fd={descriptor},server=on,wait=off"]
+        result = subprocess.run(command, timeout=60, check=False, capture_output=True, pass_fds=(descriptor,))
+    assert result.returncode == 1
+    assert result.stderr.endswith(b": Failed to listen on fd socket: Invalid argument\n")
+
+
 @pytest.mark.parametrize("redirection", ["2>&-", ">&-", "2>&- >&-"])
 def test_closed_streams_do_no_harm(redirection: str) -> None:
     """What the engine opens must not get the descriptors of its standard streams."""

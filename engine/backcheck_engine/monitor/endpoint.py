@@ -106,7 +106,7 @@ class SocketServer:
 
     def _listen(self, address: Address) -> socket.socket:
         if isinstance(address, FdAddress):
-            return _inherited(address.descriptor)
+            return _listen_inherited(address.descriptor)
         listener = self._listen_unix(address.path) if isinstance(address, UnixAddress) else _listen_inet(address)
         listener.listen(_BACKLOG)
         return listener
@@ -151,6 +151,16 @@ def _inherited(descriptor: int) -> socket.socket:
         return socket.socket(fileno=descriptor)
     except OSError as error:
         raise OptionError(f"File descriptor '{descriptor}' is not a socket") from error
+
+
+def _listen_inherited(descriptor: int) -> socket.socket:
+    listener = _inherited(descriptor)
+    try:
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OptionError(f"Failed to listen on fd socket: {error.strerror}") from error
+    return listener
 
 
 def _connect(address: Address) -> socket.socket:
