@@ -65,10 +65,13 @@ def test_selection_under_xdist(three: House) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(three: House, arguments: list[str], told: str) -> None:
-    finished = three.run(*arguments)
+    temporary = three.root / "tmp"
+    temporary.mkdir()
+    finished = three.run(*arguments, TMPDIR=str(temporary))
     assert finished.status == 2, finished.out
     assert told in finished.out
     assert "Traceback" not in finished.out
+    assert not list(temporary.iterdir())
 
 
 def test_on_several_implementations_says_who_is_wrong(three: House, workers: str) -> None:

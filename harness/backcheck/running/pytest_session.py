@@ -46,6 +46,9 @@ def make_plan(config: pytest.Config) -> RunPlan:
         raise UsageError(f"a time limit of {timeout_s:g} s is none")
     if groups:
         catalogue.definitions((), groups)  # complains about a group that no case is in
+    numbers = parse_numbers(only, catalogue.case_files())
+    rules = frozenset(rule.id for rule in read_rules(catalogue.rules))
+    expected_failures = read_expected_failures(Path(expect_fail)) if expect_fail else ()
     implementations, missing = _implementations(
         config.getoption("backcheck_on"),
         config.getoption("backcheck_wrapper"),
@@ -53,16 +56,16 @@ def make_plan(config: pytest.Config) -> RunPlan:
     )
     return RunPlan(
         catalogue=catalogue,
-        numbers=parse_numbers(only, catalogue.case_files()),
+        numbers=numbers,
         groups=groups,
         formats=tuple(dict.fromkeys(formats)) or SOURCE_FORMATS,
         implementations=implementations,
         missing=missing,
-        workspace=_workspace(config),
+        workspace=_workspace(config),  # the last that is made: nothing above leaves a folder behind
         results=Results(Path(config.getoption("backcheck_results") or DEFAULT_FOLDER)),
         timeout_s=timeout_s,
-        expected_failures=read_expected_failures(Path(expect_fail)) if expect_fail else (),
-        rules=frozenset(rule.id for rule in read_rules(catalogue.rules)),
+        expected_failures=expected_failures,
+        rules=rules,
         full=not (only or groups or formats),
     )
 
