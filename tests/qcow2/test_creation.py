@@ -144,8 +144,13 @@ def qemu_img_size(text: str) -> int:
 
 @needs_qemu
 @pytest.mark.parametrize("case", BAD, ids=_name)
-def test_what_is_refused_is_refused_in_the_same_words(case: Case, folder: Path) -> None:
-    assert _ours(case) == _theirs(case)
+def test_what_is_refused_is_refused_in_the_same_words_and_leaves_the_same_files(case: Case, folder: Path) -> None:
+    before = set(os.listdir(folder))
+    ours = _ours(case)
+    left = set(os.listdir(folder))
+    for name in left - before:
+        (folder / name).unlink()
+    assert (ours, left) == (_theirs(case), set(os.listdir(folder)))
 
 
 @needs_qemu

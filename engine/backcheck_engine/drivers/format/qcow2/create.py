@@ -215,8 +215,8 @@ async def create_from_options(graph: Graph, filename: str, options: CreateOption
 
 
 def _delete_file_of(node: Node | None) -> None:
-    """Take away the file of an image that could not be made, as QEMU does since 6.0."""
-    if node is not None:
+    """Take away the file of an image that could not be made, as QEMU does since 6.0; never a device."""
+    if node is not None and os.path.isfile(node.exact_filename):
         with contextlib.suppress(OSError):
             os.unlink(node.exact_filename)
 
