@@ -17,8 +17,9 @@ from backcheck_engine.monitor.qmp import QmpMonitor, event_message
 from backcheck_engine.release import QEMU_7_2, QEMU_10_0
 
 if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
     from backcheck_engine.commandline.settings import Settings
-    from backcheck_engine.json_value import JsonObject
+    from backcheck_engine.json_value import JsonObject, JsonValue
     from backcheck_engine.machine.daemon import Daemon
     from backcheck_engine.monitor.endpoint import Endpoint
 
@@ -44,6 +45,7 @@ class Machine:
             request_shutdown=self._request_shutdown,
             gone=asyncio.Event(),
         )
+        self.context.graph.on_corruption = self._tell_corruption
         self._dispatcher = Dispatcher(self.context)
         self._monitors = [
             QmpMonitor(endpoint, self._dispatcher, pretty=monitor.pretty)
@@ -83,6 +85,17 @@ class Machine:
         event = event_message(name, data)
         for monitor in self._monitors:
             monitor.send_event(event)
+
+    def _tell_corruption(self, node: Node, message: str, offset: int, size: int, fatal: bool) -> None:
+        """BLOCK_IMAGE_CORRUPTED; what is unknown of the place, a negative number, is left out."""
+        data: dict[str, JsonValue] = {
+            "device": self.context.graph.device_name_of(node),
+            "node-name": node.node_name,
+            "msg": message,
+            "fatal": fatal,
+        }
+        data |= {key: value for key, value in (("offset", offset), ("size", size)) if value >= 0}
+        self.context.emit("BLOCK_IMAGE_CORRUPTED", data)
 
     def _request_shutdown(self, cause: ShutdownCause) -> None:
         self._cause = self._cause or cause
