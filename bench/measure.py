@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.contestant import Contestant
@@ -22,15 +23,14 @@ UNLIMITED = 0
 def backup(contestant: Contestant, source: Image, target_format: str) -> tuple[list[float], list[float]]:
     """A full backup into a new file: seconds from the command to its completion, and the peak memory in bytes."""
     target = source.path.with_name(f"target.{target_format}")
-    with _with_disk(contestant, source) as session:
+    with with_disk(contestant, source) as session:
         started = time.perf_counter()
         _start_backup(session, target, target_format, UNLIMITED)
         outcome = session.wait("BLOCK_JOB_COMPLETED")
         seconds = time.perf_counter() - started
         memory = session.peak_memory()
-    _forget(target)
-    if "error" in outcome or outcome["offset"] != outcome["len"]:
-        raise SessionError(f"{contestant.name}: the backup did not succeed: {outcome}")
+    forget(target)
+    expect_success(contestant, outcome, length=source.size)
     return [seconds], [float(memory)]
 
 
@@ -42,7 +42,7 @@ def guest_writes(contestant: Contestant, source: Image, speed: int) -> tuple[lis
     shutil.copyfile(source.path, disk.path)
     offsets = random.Random(SEED)
     round_trips: list[float] = []
-    with _with_disk(contestant, disk) as session:
+    with with_disk(contestant, disk) as session:
         _start_backup(session, target, source.format, speed)
         while len(round_trips) < GUEST_WRITES_AT_MOST:
             offset = offsets.randrange(disk.size // GUEST_WRITE) * GUEST_WRITE
@@ -54,8 +54,8 @@ def guest_writes(contestant: Contestant, source: Image, speed: int) -> tuple[lis
                 break
         session.human("qemu-io disk0 flush")
     _expect_written(contestant, disk, offset)
-    _forget(target)
-    _forget(disk.path)
+    forget(target)
+    forget(disk.path)
     return (round_trips,)
 
 
@@ -77,6 +77,12 @@ def all_cases(contestant: Contestant, results: Path) -> tuple[list[float]]:
     return ([seconds],)
 
 
+def expect_success(contestant: Contestant, outcome: Mapping[str, object], *, length: int) -> None:
+    """See from a job's last event that it copied `length` bytes, in whole clusters."""
+    if "error" in outcome or not outcome["offset"] == outcome["len"] == length:
+        raise SessionError(f"{contestant.name}: the backup did not succeed: {outcome}")
+
+
 def _expect_written(contestant: Contestant, disk: Image, offset: int) -> None:
     """See on the disk that a guest write took place: the monitor does not tell."""
     command = f"read -P {PATTERN} {offset} {GUEST_WRITE}"
@@ -87,7 +93,8 @@ def _expect_written(contestant: Contestant, disk: Image, offset: int) -> None:
         raise SessionError(f"{contestant.name}: a guest write is not on the disk: {done.stdout.decode().strip()}")
 
 
-def _with_disk(contestant: Contestant, image: Image) -> Session:
+def with_disk(contestant: Contestant, image: Image) -> Session:
+    """The contestant with the image as its drive `disk0`, node `disk0-node`."""
     disk = f"if=none,id=disk0,node-name=disk0-node,file={image.path},format={image.format},cache=writeback"
     return Session(contestant.system, ["-drive", disk])
 
@@ -96,7 +103,7 @@ def _start_backup(session: Session, target: Path, target_format: str, speed: int
     session.execute("drive-backup", device="disk0", target=str(target), format=target_format, sync="full", speed=speed)
 
 
-def _forget(path: Path) -> None:
+def forget(path: Path) -> None:
     """Remove a file, and let the disk come to rest so that the next run does not pay for this one."""
     path.unlink()
     os.sync()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import measure
+from bench import bitmaps, measure
 from bench.contestant import Contestant
 from bench.images import GiB, MiB, TiB, make_mixed, make_sparse
 from bench.table import Bound, Row, Target
@@ -17,6 +17,9 @@ GUEST_WRITE = Target(bound=Bound.RATIO, most=1.25)
 CASES = Target(bound=Bound.RATIO, most=2.0)
 GREETING = Target(bound=Bound.ENGINE, most=150)
 MEMORY = Target(bound=Bound.ENGINE, most=150)
+BITMAP = Target(bound=Bound.RATIO, most=1.5)
+BITMAP_MEMORY = Target(bound=Bound.ENGINE, most=4)
+STORED_BITMAP = Target(bound=Bound.RATIO, most=2.0)
 
 # A function of ``measure``: the contestant and what else it needs -> for each row, the samples of one run.
 Measure = Callable[..., Sequence[list[float]]]
@@ -56,6 +59,27 @@ class Bench:
         ]
         yield from self.alternate(self.rounds, rows, measure.backup, image, image.format)
 
+    def incremental(self) -> Iterator[Row]:
+        """An incremental backup of 1% of a disk of 1 GiB."""
+        _, image = make_mixed(self.folder, GiB)
+        row = Row(title="incremental backup of 1% of 1 GiB", unit="s", target=NOT_SLOWER)
+        yield from self.alternate(self.rounds, [row], bitmaps.incremental, image)
+
+    def bitmaps(self) -> Iterator[Row]:
+        """Dirty bitmaps of 1 TiB at 64 KiB, in memory and in an image."""
+        rows = [
+            Row(title="bitmap of 1 TiB: added", unit="ms", target=BITMAP),
+            Row(title="  its memory", unit="MiB", target=BITMAP_MEMORY),
+            Row(title="  merged", unit="ms", target=BITMAP),
+            Row(title="  iterated (merged into 1 MiB)", unit="ms", target=BITMAP),
+        ]
+        yield from self.alternate(self.rounds, rows, bitmaps.terabyte)
+        rows = [
+            Row(title="  loaded with its image", unit="ms", target=STORED_BITMAP),
+            Row(title="  stored", unit="ms", target=STORED_BITMAP),
+        ]
+        yield from self.alternate(self.rounds, rows, bitmaps.persistent, bitmaps.make_marked(self.folder))
+
     def guest_writes(self) -> Iterator[Row]:
         """How long a guest waits for a write while it is backed up."""
         _, image = make_mixed(self.folder, GiB)
@@ -77,6 +101,8 @@ class Bench:
 PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "mixed": Bench.mixed,
     "sparse": Bench.sparse,
+    "incremental": Bench.incremental,
+    "bitmaps": Bench.bitmaps,
     "guest-writes": Bench.guest_writes,
     "greeting": Bench.greeting,
     "cases": Bench.cases,

@@ -84,8 +84,15 @@ class Session:
 
     def peak_memory(self) -> int:
         """The largest resident size so far, in bytes."""
+        return self._status("VmHWM")
+
+    def memory(self) -> int:
+        """The resident size, in bytes."""
+        return self._status("VmRSS")
+
+    def _status(self, key: str) -> int:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+        kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith(f"{key}:"))
         return int(kilobytes) * 1024
 
     def _receive(self) -> dict[str, Any]:
