@@ -28,14 +28,18 @@ from backcheck.sizes import GiB, KiB, MiB, TiB
 if TYPE_CHECKING:
     from backcheck.case import Case
     from backcheck.json_types import JsonObject, JsonValue
+    from backcheck.story.bitmaps import Bitmap
     from backcheck.story.contents import Content
     from backcheck.story.disks import Drive, Node
     from backcheck.story.expectations import between
     from backcheck.story.faults import FailAlways, FailOnce
     from backcheck.story.images import Extent, Image
     from backcheck.story.jobs import Job, Moment
+    from backcheck.story.transactions import Action
 
 __all__ = [
+    "Action",
+    "Bitmap",
     "Case",
     "Content",
     "Drive",
@@ -57,6 +61,8 @@ __all__ = [
 ]
 
 _LOADED_LATE = {
+    "Action": "story.transactions",
+    "Bitmap": "story.bitmaps",
     "Case": "case",
     "Content": "story.contents",
     "Drive": "story.disks",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from backcheck.json_types import JsonObject, JsonValue, as_json, objects
 from backcheck.qmp import Exchange
 from backcheck.story.backups import BACKUP_COMMANDS
+from backcheck.story.bitmaps import Bitmap, bitmaps_of
 from backcheck.story.disks import Drive, Node
 from backcheck.story.expectations import render_got, wire_name, wrong_keys
 from backcheck.story.jobs import Job, Moment
@@ -96,6 +97,14 @@ class Conversation:
         """The one node of which query-named-block-nodes says this, `t.find_node(file="base.img", drv=t.format)`."""
         info = self._only("query-named-block-nodes", self.nodes(), wanted)
         return Node(self._session, str(info["node-name"]), None)
+
+    def bitmap(self, node: Node | str, name: str) -> Bitmap:
+        """A bitmap that some command, a transaction or the image has made, or will: `t.bitmap(disk, "b0")`."""
+        return Bitmap(self._session, node.node_name if isinstance(node, Node) else node, name)
+
+    def node_bitmaps(self, node: Node | str) -> Sequence[JsonObject]:
+        """All bitmaps of a node, newest first, anonymous ones too, by query-named-block-nodes, unrecorded."""
+        return bitmaps_of(self._session, node.node_name if isinstance(node, Node) else node)
 
     def drive_info(self, drive: Drive | str) -> JsonObject:
         """The drive's element of query-block, unrecorded."""

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from backcheck.errors import UsageError
 from backcheck.json_types import JsonObject, JsonValue
 from backcheck.recording.stdout_lines import OK, Request
+from backcheck.story.bitmaps import Bitmap
 from backcheck.story.contents import Content, HasContent
 from backcheck.story.faults import FaultSpec, as_rules
 from backcheck.story.images import Image
 from backcheck.story.session import Session
+from backcheck.story.transactions import Action
 from backcheck.transcript import Guest
 
 PENDING = "pending"
@@ -47,6 +49,30 @@ class Node:
     def expect_identical(self, expected: Content | HasContent) -> None:
         """See Image.expect_identical; the machine must have been shut down."""
         self.image.expect_identical(expected)
+
+    def add_bitmap(
+        self,
+        name: str,
+        *,
+        granularity: int | None = None,
+        persistent: bool | None = None,
+        disabled: bool | None = None,
+    ) -> Bitmap:
+        """block-dirty-bitmap-add, which must succeed. None leaves an argument out."""
+        bitmap = Bitmap(self._session, self.node_name, name)
+        return bitmap.add(granularity=granularity, persistent=persistent, disabled=disabled)
+
+    def add_bitmap_action(
+        self,
+        name: str,
+        *,
+        granularity: int | None = None,
+        persistent: bool | None = None,
+        disabled: bool | None = None,
+    ) -> Action:
+        """The same as an action of a transaction."""
+        bitmap = Bitmap(self._session, self.node_name, name)
+        return bitmap.add_action(granularity=granularity, persistent=persistent, disabled=disabled)
 
 
 class Drive(Node):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from backcheck.errors import UsageError
-from backcheck.json_types import JsonObject
+from backcheck.json_types import JsonObject, objects
 from backcheck.programs.processes import Finished
 from backcheck.story.contents import Content, HasContent, content_of, first_difference
 from backcheck.story.image_reader import read_image
@@ -158,6 +158,22 @@ class Image:
         """What `img info --output=json` tells."""
         info: JsonObject = json.loads(self._img("info", "-f", self.format, "--output=json", self.name).stdout)
         return info
+
+    def add_bitmap(self, name: str, *, granularity: int | None = None, enabled: bool = True) -> None:
+        """Puts a persistent bitmap into a qcow2 image that no machine uses, with `img bitmap --add`."""
+        how = [] if enabled else ["--disable"]
+        self.img_bitmap("--add", *how, *(["-g", str(granularity)] if granularity is not None else []), name)
+
+    def img_bitmap(self, *arguments: str) -> Finished:
+        """`img bitmap OPTIONS FILE BITMAP`, which must succeed: `image.img_bitmap("--clear", "b0")`."""
+        *options, name = arguments
+        return self._img("bitmap", "-f", self.format, *options, self.name, name)
+
+    def bitmaps(self) -> Sequence[JsonObject]:
+        """The persistent bitmaps that `img info` lists: name, granularity, flags (`auto`, `in-use`)."""
+        specific = self.info().get("format-specific", {})
+        data = specific.get("data", {}) if isinstance(specific, Mapping) else {}
+        return objects(data.get("bitmaps", [])) if isinstance(data, Mapping) else []
 
     def exists(self) -> bool:
         """Whether there is such a file."""
