@@ -8,7 +8,6 @@ from backcheck_engine.block.backend import BlockBackend
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.jobs.backup import BackupOptions, SyncMode
 from backcheck_engine.jobs.backup_actions import BlockdevBackupAction
-from backcheck_engine.jobs.group import JobGroup
 from backcheck_engine.jobs.transaction import Action, run_transaction
 from tests.jobs.machine import START, SUCCESS, Fault, Machine, memory_node, refused, run
 
@@ -32,7 +31,7 @@ class TwoDisks(Machine):
 
     def transaction(self, *actions: Action, grouped: bool = False) -> Awaitable[None]:
         """Run a transaction."""
-        return run_transaction(self.graph, self.jobs, actions, group=JobGroup() if grouped else None)
+        return run_transaction(self.graph, self.jobs, actions, grouped=grouped)
 
 
 def test_when_an_action_fails_no_job_starts() -> None:

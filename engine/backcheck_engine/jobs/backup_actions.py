@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class BackupAction(Action):
     """What both have in common: the source is drained from its lookup to the end of the transaction."""
 
+    makes_job = True
+
     def __init__(self, graph: Graph, jobs: JobList, device: str, options: BackupOptions) -> None:
         self._graph: Final = graph
         self._jobs: Final = jobs
@@ -55,6 +57,8 @@ class BackupAction(Action):
 class BlockdevBackupAction(BackupAction):
     """Back up to a node that is there."""
 
+    name = "blockdev-backup"
+
     def __init__(self, graph: Graph, jobs: JobList, device: str, target: str, options: BackupOptions) -> None:
         super().__init__(graph, jobs, device, options)
         self._target: Final = target
@@ -80,6 +84,8 @@ class DriveTarget:
 
 class DriveBackupAction(BackupAction):
     """Back up to a file, which is created first unless it exists."""
+
+    name = "drive-backup"
 
     def __init__(
         self,

@@ -2,6 +2,16 @@
 
 A command such as `drive-backup` is a transaction of one action. Whatever the outcome, all nodes are drained once before
 the first action, so that every action sees the disks at one point in time and other jobs pause for a moment.
+
+The rules of this file, where they differ between releases:
+
+    step      until 8.0 (5.2, 7.2)                      since 8.1 (10.0, 11.1)
+    grouped   refused when its action's turn comes,     refused before anything is drained,
+              `abort` is not refused                    `abort` too
+    prepare   in list order                             in list order
+    commit    in list order                             last action first
+    abort     last action first                         last action first
+    clean     in list order                             last action first
 """
 
 # ruff: noqa: B027 - the steps that an action may leave empty are empty here.
@@ -9,10 +19,11 @@ the first action, so that every action sees the disks at one point in time and o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from backcheck_engine import release
+from backcheck_engine.errors import BlockError
 from backcheck_engine.jobs.group import JobGroup
 
 if TYPE_CHECKING:
@@ -22,6 +33,11 @@ if TYPE_CHECKING:
 
 class Action(ABC):
     """One step of a transaction. Only actions whose `prepare` was called are committed or aborted, and cleaned."""
+
+    name: ClassVar[str] = ""
+    """What QAPI calls the action."""
+    makes_job: ClassVar[bool] = False
+    """Whether the action can be part of a group: what it leaves behind is a job."""
 
     @abstractmethod
     async def prepare(self, group: JobGroup) -> None:
@@ -37,13 +53,26 @@ class Action(ABC):
         """Release what was held meanwhile, after `commit` or `abort`."""
 
 
-async def run_transaction(
-    graph: Graph, jobs: JobList, actions: Sequence[Action], *, group: JobGroup | None = None
-) -> None:
+class AbortAction(Action):
+    """Always fails, for those who want to see everything taken back."""
+
+    name = "abort"
+
+    async def prepare(self, group: JobGroup) -> None:
+        """Raises BlockError."""
+        raise BlockError("Transaction aborted using Abort action")
+
+
+async def run_transaction(graph: Graph, jobs: JobList, actions: Sequence[Action], *, grouped: bool = False) -> None:
     """Do all actions or none; the error is that of the action that failed.
 
-    Jobs of all actions share `group`, where it is given, and have one each otherwise.
+    With `grouped`, the jobs of all actions end together; else each is alone.
     """
+    group = JobGroup() if grouped else None
+    is_old = release.current() <= release.QEMU_7_2
+    if group is not None and not is_old:
+        for action in actions:
+            _refuse_in_group(action)
     async with jobs.completing:
         async with graph.drained_all():
             pass
@@ -51,16 +80,28 @@ async def run_transaction(
         try:
             for action in actions:
                 prepared.append(action)
+                if group is not None and is_old and not isinstance(action, AbortAction):
+                    _refuse_in_group(action)
                 await action.prepare(group or JobGroup())
         except BaseException:
             for action in reversed(prepared):
                 await action.abort()
             raise
         else:
-            # Since 8.1 or so the last action's job starts first.
-            in_list_order = release.current() <= release.QEMU_7_2
-            for action in prepared if in_list_order else reversed(prepared):
+            for action in _in_order(prepared, is_old=is_old):
                 await action.commit()
         finally:
-            for action in reversed(prepared):
+            for action in _in_order(prepared, is_old=is_old):
                 await action.clean()
+
+
+def _in_order(actions: Sequence[Action], *, is_old: bool) -> Iterable[Action]:
+    """The order of commits, and that of cleaning up."""
+    return actions if is_old else reversed(actions)
+
+
+def _refuse_in_group(action: Action) -> None:
+    """Raise BlockError unless the action can be part of a group."""
+    if not action.makes_job:
+        word = "Transaction" if release.current() <= release.QEMU_7_2 else "transaction"
+        raise BlockError(f"Action '{action.name}' does not support {word} property completion-mode = grouped")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from backcheck_engine.block.backend import OnError
 from backcheck_engine.jobs.backup import BackupOptions, SyncMode
 from backcheck_engine.jobs.backup_actions import BlockdevBackupAction, DriveBackupAction, DriveTarget
-from backcheck_engine.jobs.transaction import run_transaction
+from backcheck_engine.monitor.action_registry import perform, transaction_action
 from backcheck_engine.monitor.registry import command
 
 if TYPE_CHECKING:
@@ -73,19 +73,17 @@ class DriveBackupArguments(BackupArguments):
     mode: str = "absolute-paths"
 
 
-@command("blockdev-backup", BlockdevBackupArguments)
-async def blockdev_backup(context: Context, arguments: BlockdevBackupArguments) -> JsonValue:
+@transaction_action("blockdev-backup", BlockdevBackupArguments)
+def blockdev_backup_action(context: Context, arguments: BlockdevBackupArguments) -> BlockdevBackupAction:
     """Back up a device to a node."""
-    action = BlockdevBackupAction(context.graph, context.jobs, arguments.device, arguments.target, arguments.options())
-    await run_transaction(context.graph, context.jobs, [action])
-    return {}
+    return BlockdevBackupAction(context.graph, context.jobs, arguments.device, arguments.target, arguments.options())
 
 
-@command("drive-backup", DriveBackupArguments)
-async def drive_backup(context: Context, arguments: DriveBackupArguments) -> JsonValue:
+@transaction_action("drive-backup", DriveBackupArguments)
+def drive_backup_action(context: Context, arguments: DriveBackupArguments) -> DriveBackupAction:
     """Back up a device to a file."""
     target = DriveTarget(filename=arguments.target, format_name=arguments.format, exists=arguments.mode == "existing")
-    action = DriveBackupAction(
+    return DriveBackupAction(
         context.graph,
         context.jobs,
         arguments.device,
@@ -93,5 +91,17 @@ async def drive_backup(context: Context, arguments: DriveBackupArguments) -> Jso
         arguments.options(),
         write_stdout=context.write_stdout,
     )
-    await run_transaction(context.graph, context.jobs, [action])
+
+
+@command("blockdev-backup", BlockdevBackupArguments)
+async def blockdev_backup(context: Context, arguments: BlockdevBackupArguments) -> JsonValue:
+    """Back up a device to a node."""
+    await perform(context, blockdev_backup_action(context, arguments))
+    return {}
+
+
+@command("drive-backup", DriveBackupArguments)
+async def drive_backup(context: Context, arguments: DriveBackupArguments) -> JsonValue:
+    """Back up a device to a file."""
+    await perform(context, drive_backup_action(context, arguments))
     return {}

@@ -34,6 +34,7 @@ TypedHandler: TypeAlias = "Callable[[Context, ArgumentsT], Awaitable[JsonValue]]
 
 FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "backup": ("drive-backup", "blockdev-backup"),
+    "transaction": ("transaction",),
     "job": (
         "block-job-cancel",
         "block-job-change",
