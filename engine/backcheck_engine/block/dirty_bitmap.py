@@ -7,41 +7,66 @@ its runs. A bitmap that records is set by the writes of the node that it is atta
 from __future__ import annotations
 
 import errno
+import hashlib
 from collections.abc import Iterator
 from typing import Final
 
 from bitarray import bitarray
 
+from backcheck_engine.block.bit_scaling import scaled
+from backcheck_engine.block.request import Buffer
 from backcheck_engine.errors import BlockError
+
+_WORD_BYTES: Final = 8
+"""What a bitmap's bits are counted out in for its digest."""
+
+
+class SavedBits:
+    """The bits of a bitmap at one moment; only `DirtyBitmap.restore_bits` looks inside."""
+
+    __slots__ = ("bits", "count")
+
+    def __init__(self, bits: bitarray, count: int) -> None:
+        self.bits = bits
+        self.count = count
 
 
 class DirtyBitmap:
     """One bit for each `granularity` bytes (a power of two) of a disk of `size` bytes.
 
-    Making one raises BlockError (ENOMEM) when there are more bits than memory holds.
+    Making or resizing one raises BlockError (ENOMEM) when there are more bits than memory holds.
     """
 
     def __init__(self, size: int, granularity: int, *, name: str | None = None, recording: bool = True) -> None:
-        self.size: Final = size
+        self.size = size
         self.granularity: Final = granularity
         self.name = name
         """None for a bitmap that no client can name."""
         self.recording = recording
         """Whether writes to the node set it."""
         self.busy = False
+        """Whether an operation uses it, so that clients may not."""
         self.persistent = False
+        """Whether it is to be stored in the image when the node closes."""
+        self.read_only = False
+        """Whether it was loaded from an image that cannot be written, so that it must not change."""
+        self.inconsistent = False
+        """Whether it was loaded from an image whose last user did not store it."""
+        self.successor: DirtyBitmap | None = None
+        """What records in its place while an operation uses it."""
         self._shift: Final = granularity.bit_length() - 1
-        try:
-            self._bits = bitarray(-(-size // granularity))
-        except (MemoryError, OverflowError) as error:
-            raise BlockError.from_errno(errno.ENOMEM) from error
-        self._bits.setall(0)
+        self._bits = _zero_bits(-(-size // granularity))
         self._set_bits = 0
 
     @property
     def count(self) -> int:
         """The marked amount in bytes, counting a partial last unit as a whole one."""
         return self._set_bits << self._shift
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether writes are noted, by this bitmap or by the successor that stands in for it."""
+        return self.recording or (self.successor is not None and self.successor.recording)
 
     def get(self, offset: int) -> bool:
         """Whether the unit that holds `offset` is marked."""
@@ -58,6 +83,30 @@ class DirtyBitmap:
         first, end = self._units(offset, length)
         self._set_bits -= self._bits.count(1, first, end)
         self._bits[first:end] = 0
+
+    def clear_all(self) -> None:
+        """Unmark everything."""
+        self._bits.setall(0)
+        self._set_bits = 0
+
+    def resize(self, size: int) -> None:
+        """Follow the disk: what is added is unmarked, what is cut off is forgotten."""
+        units = -(-size // self.granularity)
+        if units < len(self._bits):
+            del self._bits[units:]
+            self._set_bits = self._bits.count(1)
+        else:
+            self._bits.extend(_zero_bits(units - len(self._bits)))
+        self.size = size
+
+    def merge_from(self, other: DirtyBitmap) -> None:
+        """Mark what `other`, of a disk of the same size, has marked; its granularity may be another."""
+        if not other._set_bits:
+            return
+        self._bits |= scaled(other._bits, other._shift, self._shift, len(self._bits))
+        self._set_bits = self._bits.count(1)
+
+    # Searching.
 
     def next_dirty(self, offset: int, end: int | None = None) -> int | None:
         """The first marked offset in [offset, end), or None. At least `offset`, otherwise a unit's start."""
@@ -84,11 +133,44 @@ class DirtyBitmap:
             yield run
             offset = sum(run)
 
+    # The bits themselves.
+
+    def save_bits(self) -> SavedBits:
+        """What `restore_bits` needs to undo a change of the bits."""
+        return SavedBits(self._bits.copy(), self._set_bits)
+
+    def restore_bits(self, saved: SavedBits) -> None:
+        """Mark again what was marked at `save_bits`, and nothing else; `saved` is used up."""
+        self._bits, self._set_bits = saved.bits, saved.count
+
+    def to_bytes(self, offset: int, length: int) -> bytes:
+        """The bits of a range whose first unit is a multiple of eight, as images store them: lowest bit first."""
+        first, end = self._units(offset, length)
+        return self._bits[first:end].tobytes()
+
+    def from_bytes(self, offset: int, data: Buffer) -> None:
+        """Replace the bits from `offset` on, whose unit is a multiple of eight, by stored ones; excess is ignored."""
+        first = offset >> self._shift
+        loaded = bitarray(endian="little")
+        loaded.frombytes(bytes(data))
+        del loaded[max(0, len(self._bits) - first) :]
+        end = first + len(loaded)
+        self._set_bits += loaded.count(1) - self._bits.count(1, first, end)
+        self._bits[first:end] = loaded
+
+    def sha256(self) -> str:
+        """The digest of all bits, in whole words and at least one, in hexadecimal."""
+        stored = self._bits.tobytes()
+        digest = hashlib.sha256(stored)
+        digest.update(bytes(-len(stored) % _WORD_BYTES if stored else _WORD_BYTES))
+        return digest.hexdigest()
+
     def _units(self, offset: int, length: int) -> tuple[int, int]:
         """The units that a range of bytes touches, as [first, end)."""
-        if length <= 0:
+        first = offset >> self._shift
+        if length <= 0 or first >= len(self._bits):
             return 0, 0
-        return offset >> self._shift, min(((offset + length - 1) >> self._shift) + 1, len(self._bits))
+        return first, min(((offset + length - 1) >> self._shift) + 1, len(self._bits))
 
     def _find(self, value: int, offset: int, end: int | None) -> int | None:
         stop = self.size if end is None else min(end, self.size)
@@ -97,3 +179,12 @@ class DirtyBitmap:
         first, last = self._units(offset, stop - offset)
         unit = self._bits.find(value, first, last)
         return None if unit < 0 else max(offset, unit << self._shift)
+
+
+def _zero_bits(count: int) -> bitarray:
+    try:
+        bits = bitarray(count, endian="little")
+    except (MemoryError, OverflowError) as error:
+        raise BlockError.from_errno(errno.ENOMEM) from error
+    bits.setall(0)
+    return bits

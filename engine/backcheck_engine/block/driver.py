@@ -7,6 +7,7 @@ the node is writable. A request that fails raises `BlockError`; `BlockError.from
 
 import enum
 import errno
+import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -156,6 +157,18 @@ class Driver(ImageUpkeep, ABC):
     def flushes_child(self, child: Child) -> bool:
         """Whether a flush of this node goes on to `child`."""
         return child.writes
+
+    # Dirty bitmaps that outlive the program.
+
+    async def check_new_bitmap(self, name: str, granularity: int) -> None:
+        """Raise BlockError, in QEMU's words, unless a bitmap of that name and granularity can be stored at the end."""
+        raise BlockError(
+            f"Can't store persistent bitmaps to {self.node.device_or_node_name}: {os.strerror(errno.ENOTSUP)}",
+            errno.ENOTSUP,
+        )
+
+    async def remove_stored_bitmap(self, name: str) -> None:
+        """Forget the stored bitmap `name`, if there is one. Raises BlockError."""
 
     # Facts.
 

@@ -225,6 +225,7 @@ class Node(NodeIO):
         """A child changed its size. A format keeps its own; a filter follows."""
         if child.node is self.filtered or self.driver.has_variable_size:
             self.refresh_size()
+            self.bitmaps.resize(self.cached_size)
             self.notify_resized()
 
     def notify_resized(self) -> None:

@@ -44,6 +44,7 @@ class NodeIO(NodeZeroes):
             await self.driver.truncate(size, exact=exact, preallocation=preallocation, zero=zero)
             node.refresh_size()
             self.write_generation += 1
+            self.bitmaps.resize(node.size)
             node.notify_resized()
         finally:
             self._end(request)

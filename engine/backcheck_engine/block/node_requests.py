@@ -8,6 +8,7 @@ import errno
 from typing import TYPE_CHECKING, cast
 
 from backcheck_engine.block.driver import Driver, DriverKind, Limits
+from backcheck_engine.block.node_bitmaps import NodeBitmaps
 from backcheck_engine.block.padding import Padding, is_aligned
 from backcheck_engine.block.request import (
     MAX_IMAGE_BYTES,
@@ -21,7 +22,6 @@ from backcheck_engine.block.zeroes import MAX_BOUNCE_BUFFER, is_zero, pieces_to_
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
-    from backcheck_engine.block.dirty_bitmap import DirtyBitmap
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.block.node import Node
 
@@ -48,7 +48,7 @@ class NodeRequests:
         self.discard_mode = "ignore"
         """"ignore" or "unmap"."""
         self.no_flush = False
-        self.dirty_bitmaps: list[DirtyBitmap] = []
+        self.bitmaps = NodeBitmaps(self._node)
         self.wants_debug_events = False
         """Whether `debug_event` does anything; ask before calling it."""
         self.event_sink: Node | None = None
@@ -227,12 +227,12 @@ class NodeRequests:
     def _finish_write(self, offset: int, length: int) -> None:
         """Whether it worked or not: what was written is dirty, and the image may have grown."""
         self.write_generation += 1
-        for bitmap in self.dirty_bitmaps:
-            if bitmap.recording:
-                bitmap.set(offset, min(length, bitmap.size - offset))
         if offset + length > self.cached_size >= 0:
             self.cached_size = -(-(offset + length) // SECTOR_SIZE) * SECTOR_SIZE
+            self.bitmaps.resize(self.cached_size)
             self._node.notify_resized()
+        if self.bitmaps.attached:
+            self.bitmaps.mark_written(offset, length)
 
     def _check_writable(self) -> None:
         if self.read_only:

@@ -77,9 +77,7 @@ class NodeZeroes(NodeRequests):
                 await self._discard_pieces(offset, length)
             finally:
                 self.write_generation += 1
-                for bitmap in self.dirty_bitmaps:
-                    if bitmap.recording:
-                        bitmap.set(offset, min(length, bitmap.size - offset))
+                self.bitmaps.mark_written(offset, length)
         finally:
             self._end(request)
 

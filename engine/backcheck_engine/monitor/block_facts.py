@@ -48,8 +48,8 @@ def device_info(node: Node, release: Release, backend: BlockBackend | None = Non
         info["children"] = [{"node-name": child.node.node_name, "child": name} for name, child in node.children.items()]
     if node.backing_file:
         info["backing_file"] = node.auto_backing_file
-    if node.dirty_bitmaps:
-        info["dirty-bitmaps"] = [_bitmap_info(bitmap, release) for bitmap in node.dirty_bitmaps]
+    if node.bitmaps:
+        info["dirty-bitmaps"] = [_bitmap_info(bitmap, release) for bitmap in node.bitmaps]
     return info
 
 
@@ -70,8 +70,8 @@ def block_info(backend: BlockBackend, guest: GuestDevice | None, context: Contex
     node = backend.node
     if node is not None:
         info["inserted"] = device_info(node, context.release, backend, flat=flat)
-        if context.release < QEMU_7_2 and node.dirty_bitmaps:
-            info["dirty-bitmaps"] = [_bitmap_info(bitmap, context.release) for bitmap in node.dirty_bitmaps]
+        if context.release < QEMU_7_2 and node.bitmaps:
+            info["dirty-bitmaps"] = [_bitmap_info(bitmap, context.release) for bitmap in node.bitmaps]
     return info
 
 
@@ -114,9 +114,9 @@ def _bitmap_info(bitmap: DirtyBitmap, release: Release) -> JsonValue:
     info: JsonObject = {
         "count": bitmap.count,
         "granularity": bitmap.granularity,
-        "recording": bitmap.recording,
-        "busy": False,
-        "persistent": False,
+        "recording": bitmap.is_recording,
+        "busy": bitmap.busy,
+        "persistent": bitmap.persistent,
     }
     if bitmap.name is not None:
         info["name"] = bitmap.name

@@ -93,13 +93,14 @@ class CopyBeforeWriteDriver(Driver):
         self.accessible = DirtyBitmap(copy.size, copy.cluster_size, recording=False)
         self.accessible.set(0, copy.size)
         self._bitmap_holder = self.node if release.current() >= release.QEMU_10_0 else self.source
-        self._bitmap_holder.dirty_bitmaps.insert(0, copy.bitmap)
+        self._bitmap_holder.bitmaps.add(copy.bitmap)
         if release.current() >= release.QEMU_7_2:
-            self.node.dirty_bitmaps[:0] = [self.accessible, self.saved]
+            self.node.bitmaps.add(self.saved)
+            self.node.bitmaps.add(self.accessible)
 
     async def close(self) -> None:
         if self._bitmap_holder is not None:
-            self._bitmap_holder.dirty_bitmaps.remove(self.copy.bitmap)
+            self._bitmap_holder.bitmaps.remove(self.copy.bitmap)
 
     # Requests.
 
