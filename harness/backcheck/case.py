@@ -7,16 +7,12 @@ starts by itself with the first guest request, command or backup. Everything a c
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Unpack
 
 from backcheck.errors import UsageError
 from backcheck.json_types import JsonObject, JsonValue
 from backcheck.programs.processes import Finished
-from backcheck.qmp import Exchange
 from backcheck.recording.job_lane import FINAL_EVENTS
-from backcheck.story.backups import BackupOptions, DriveBackupOptions, SyncMode, backup_arguments
 from backcheck.story.contents import Content
-from backcheck.story.conversation import Conversation
 from backcheck.story.disks import Drive, Node, dotted, image_node
 from backcheck.story.expectations import (
     Expected,
@@ -29,18 +25,15 @@ from backcheck.story.expectations import (
 )
 from backcheck.story.faults import FaultSpec
 from backcheck.story.images import Image
-from backcheck.story.jobs import Job, Moment
+from backcheck.story.jobs import Moment
+from backcheck.story.starting import Starting
 from backcheck.transcript import END_STEP, Direction, Output, State
 
-NEXT_JOB_ID = "(next)"
-"""As job id: `job0`, `job1` and so on."""
-
 SECTOR_SIZE = 512
-DEFAULT_TARGET = "target.img"
 _MON_WARNING = "'-mon' is deprecated"
 
 
-class Case(Conversation):
+class Case(Starting):
     """One run of a case on one implementation and format."""
 
     # Where it runs
@@ -81,11 +74,6 @@ class Case(Conversation):
         content = Content(size=seen) if backing is None else backing.content.resized(seen)
         image = self.existing_image(name, format=format, content=content)
         image.create(size, backing=backing, options=options)
-        return image
-
-    def existing_image(self, name: str, *, format: str | None = None, content: Content | None = None) -> Image:
-        """An image file that something else makes, as the target of a drive-backup."""
-        image = Image(self._session, name, format or self.format, content or Content(size=0))
         return image
 
     def drive(
@@ -152,63 +140,6 @@ class Case(Conversation):
         """Starts the machine now, with more arguments for its command line, instead of at the first use."""
         self._session.add_arguments(*arguments)
         self._session.start()
-
-    # Backups
-
-    def drive_backup(
-        self,
-        device: Node | str,
-        target: Image | str = DEFAULT_TARGET,
-        *,
-        sync: SyncMode = "full",
-        job_id: str | None = NEXT_JOB_ID,
-        **options: Unpack[DriveBackupOptions],
-    ) -> Job:
-        """Starts drive-backup, which must succeed; `job.target` is then the image it writes.
-
-        job_id: None leaves it out, so that QEMU uses the drive's id. Options have an underscore where QMP has `-`.
-        """
-        source = device.content if isinstance(device, Drive) else None
-        if isinstance(target, Node):
-            raise UsageError(f"drive-backup writes to a file: to {target.argument} it is t.blockdev_backup()")
-        if isinstance(target, str):
-            target = self.existing_image(target, format=options.get("format"), content=source)
-        return self._backup("drive-backup", device, target.name, sync, job_id, options, target)
-
-    def blockdev_backup(
-        self,
-        device: Node | str,
-        target: Node | str,
-        *,
-        sync: SyncMode = "full",
-        job_id: str | None = NEXT_JOB_ID,
-        **options: Unpack[BackupOptions],
-    ) -> Job:
-        """Starts blockdev-backup to a node or drive, which must succeed."""
-        if isinstance(target, Image):
-            raise UsageError(f"blockdev-backup writes to a node: to the file {target.name} it is t.drive_backup()")
-        name = target.argument if isinstance(target, Node) else target
-        return self._backup("blockdev-backup", device, name, sync, job_id, options, None)
-
-    def backup(
-        self,
-        device: Node | str,
-        target: Node | Image | str = DEFAULT_TARGET,
-        *,
-        sync: SyncMode = "full",
-        job_id: str | None = NEXT_JOB_ID,
-        **options: Unpack[BackupOptions],
-    ) -> Job:
-        """blockdev-backup when the target is a node or drive, else drive-backup."""
-        if isinstance(target, Node):
-            return self.blockdev_backup(device, target, sync=sync, job_id=job_id, **options)
-        return self.drive_backup(device, target, sync=sync, job_id=job_id, **options)
-
-    def job(self, job_id: str, start: Exchange) -> Job:
-        """A job that some other command started: `t.job("job0", t.exchange("blockdev-create", …))`."""
-        job = Job(self._session, job_id, start)
-        self._add_job(job)
-        return job
 
     # Tools
 
@@ -277,39 +208,6 @@ class Case(Conversation):
         self._session.shut_down()
 
     # How it is done
-
-    def _backup(
-        self,
-        command: str,
-        device: Node | str,
-        target: str,
-        sync: SyncMode,
-        job_id: str | None,
-        options: BackupOptions | DriveBackupOptions,
-        image: Image | None,
-    ) -> Job:
-        if job_id == NEXT_JOB_ID:
-            job_id = f"job{len(self._jobs)}"
-        name = device.argument if isinstance(device, Node) else device
-        exchange = self.exchange(command, backup_arguments(job_id, name, target, sync, options))
-        self._session.expect_success(exchange)
-        job = Job(
-            self._session,
-            job_id or name,
-            exchange,
-            target=image,
-            auto_finalize=options.get("auto_finalize", True),
-            auto_dismiss=options.get("auto_dismiss", True),
-            speed=options.get("speed", 0),
-        )
-        self._add_job(job)
-        job.state("running")
-        return job
-
-    def _add_job(self, job: Job) -> None:
-        if any(other.start is job.start for other in self._jobs):
-            raise UsageError(f"{job.start.name} has started a job already that the case knows: keep that one")
-        self._jobs.append(job)
 
     def _name(self, name: str) -> None:
         """Notes the name of a drive or node. Raises UsageError when it is taken."""

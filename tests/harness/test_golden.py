@@ -168,3 +168,46 @@ def test_a_reason_for_no_confirmation_is_kept() -> None:
     text = "case 001 x\nconfirmed engine\nunconfirmed: no build has the driver\n\n== x\n-> stop\n<- {}\n"
     assert render_golden(parse_golden(text, "g")) == text
     assert parse_line("-> stop").text == "-> stop"
+
+
+TRANSACTION = """\
+case 130 all-or-nothing
+confirmed qemu-7.2
+
+[qemu<6.0] -> transaction
+     drive-backup job-id=job0 device=disk0 target=t0.img sync=full
+     abort
+[qemu>=6.0] -> transaction properties.completion-mode=grouped
+     drive-backup job-id=job0 device=disk0 target=t0.img sync=full
+     abort
+<- GenericError "Transaction aborted using Abort action"
+"""
+
+
+def test_a_transaction_is_one_line_over_several() -> None:
+    golden = parse_golden(TRANSACTION, "golden/130.out")
+    assert render_golden(golden) == TRANSACTION
+    (step,) = golden.steps
+    assert [line.guard.holds(context("7.2")) for line in step.lines] == [False, True, True]
+    told = """\
+-> transaction properties.completion-mode=grouped
+     drive-backup job-id=job0 device=disk0 target=t1.img sync=full
+     abort
+<- GenericError "Transaction aborted using Abort action"
+"""
+    difference = compare(transcript(told), TRANSACTION, context("7.2"))
+    assert difference is not None
+    assert difference.lines == (
+        "  (before the first step)",
+        "  -> transaction properties.completion-mode=grouped",
+        "-      drive-backup job-id=job0 device=disk0 target=t0.img sync=full",
+        "+      drive-backup job-id=job0 device=disk0 target=t1.img sync=full",
+        "       abort",
+        '  <- GenericError "Transaction aborted using Abort action"',
+    )
+    assert compare(transcript(told.replace("t1.img", "t0.img")), TRANSACTION, context("7.2")) is None
+
+
+def test_a_line_that_goes_on_has_a_beginning() -> None:
+    with pytest.raises(GoldenError, match=r"golden/130.out:4: '     abort' is no line"):
+        parse_golden("case 130 a\nconfirmed\n\n     abort\n", "golden/130.out")

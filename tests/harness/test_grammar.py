@@ -31,7 +31,13 @@ def asserting(draw: st.DrawFn) -> tuple[dict[str, object], tuple[str, ...]]:
     return {**values, **dict.fromkeys(keys)}, keys
 
 
+TRANSACTIONS = st.builds(
+    lambda actions, more: {**more, "actions": [{"type": name, "data": data} for name, data in actions]},
+    st.lists(st.tuples(NAMES, OBJECTS), max_size=3),
+    OBJECTS,
+)
 ENTRIES: st.SearchStrategy[Entry] = st.one_of(
+    st.builds(Command, monitor=NAMES, name=st.just("transaction"), arguments=TRANSACTIONS | OBJECTS, at=st.just(0)),
     st.builds(Command, monitor=NAMES, name=NAMES, arguments=OBJECTS, at=st.just(0)),
     st.builds(Reply, monitor=NAMES, value=VALUES, at=st.just(0)),
     st.builds(lambda pair, monitor: Reply(monitor=monitor, value=pair[0], asserted=pair[1], at=0), asserting(), NAMES),
@@ -68,7 +74,7 @@ def test_every_object_and_list_reads_back(value: object) -> None:
 @given(ENTRIES)
 def test_every_entry_reads_back(entry: Entry) -> None:
     text = render_line([entry])
-    assert "\n" not in text
+    assert "\n" not in text or (isinstance(entry, Command) and entry.name == "transaction")
     assert parse_line(text).entries == (entry,)
 
 
@@ -96,6 +102,29 @@ EXAMPLES = {
         name="blockdev-backup",
         arguments={"job-id": "job0", "device": "disk0", "target": "target0", "sync": "incremental"},
         at=0,
+    ),
+    "-> transaction properties.completion-mode=grouped\n"
+    "     drive-backup job-id=job0 device=disk0 target=t0.img sync=full\n"
+    "     block-dirty-bitmap-clear node=disk0-node name=b0\n"
+    "     abort": Command(
+        monitor="qmp",
+        name="transaction",
+        arguments={
+            "actions": [
+                {
+                    "type": "drive-backup",
+                    "data": {"job-id": "job0", "device": "disk0", "target": "t0.img", "sync": "full"},
+                },
+                {"type": "block-dirty-bitmap-clear", "data": {"node": "disk0-node", "name": "b0"}},
+                {"type": "abort", "data": {}},
+            ],
+            "properties": {"completion-mode": "grouped"},
+        },
+        at=0,
+    ),
+    "-> transaction actions=[]": Command(monitor="qmp", name="transaction", arguments={"actions": []}, at=0),
+    "-> transaction actions[0].type=abort": Command(
+        monitor="qmp", name="transaction", arguments={"actions": [{"type": "abort"}]}, at=0
     ),
     "mon1 -> query-jobs": Command(monitor="mon1", name="query-jobs", arguments={}, at=0),
     "<- {}": Reply(monitor="qmp", value={}, at=0),
@@ -175,6 +204,12 @@ def test_lanes_stand_in_an_order_of_their_own() -> None:
         ("-> x a=1b=2", "not a value"),
         ("bitmap x: 5", "not a list of key=value"),
         ('stdout "\\x"', "is not a string"),
+        ("-> x\n     abort", "only the line '-> transaction' goes on below: 'abort' follows another"),
+        ("<- {}\n     abort", "only the line '-> transaction' goes on"),
+        ("-> transaction actions=[]\n     abort", "only the line '-> transaction' goes on"),
+        ("-> transaction\n     abort 5", "not a list of key=value"),
+        ("-> transaction\n      abort", "a name is missing"),
+        ("-> transaction\nabort", "no line"),
     ],
 )
 def test_what_is_no_line_is_refused_with_the_place(text: str, complaint: str) -> None:

@@ -14,14 +14,15 @@ to be the review's.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
 from backcheck.errors import GoldenError
-from backcheck.golden.grammar import Lane, Line, identity, lane_of, lines_of, parse_line
+from backcheck.golden.grammar import ACTION_INDENT, Lane, Line, identity, lane_of, lines_of, parse_line
 from backcheck.golden.guards import ALWAYS, Context, Guard, parse_guard
 from backcheck.normalise import normalise
 from backcheck.transcript import Entry, Transcript
@@ -31,7 +32,7 @@ _CONFIRMED = re.compile(r"confirmed(?: (?P<names>\S+(?:, \S+)*))?")
 _NOT = re.compile(r"not \[(?P<guard>[^]]*)\]: (?P<reason>.+)")
 _UNCONFIRMED = re.compile(r"unconfirmed: (?P<reason>.+)")
 _HEADING = re.compile(r"(?:\[(?P<guard>[^]]*)\] )?== (?P<title>.+)")
-_GUARDED = re.compile(r"(?:\[(?P<guard>[^]]*)\] )?(?P<line>.+)")
+_GUARDED = re.compile(r"(?:\[(?P<guard>[^]]*)\] )?(?P<line>.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +126,7 @@ def parse_golden(text: str, where: str) -> Golden:
 def parse_steps(lines: Sequence[str], where: str, *, first: int = 1) -> tuple[GoldenStep, ...]:
     """Reads steps and their lines; `first` is the number of the first line in the file."""
     steps = [(None, ALWAYS, list[GuardedLine]())]  # type: list[tuple[str | None, Guard, list[GuardedLine]]]
-    for number, text in enumerate(lines, first):
+    for number, text in _whole_lines(lines, first):
         place = f"{where}:{number}"
         if text == "":
             continue
@@ -139,6 +140,14 @@ def parse_steps(lines: Sequence[str], where: str, *, first: int = 1) -> tuple[Go
         for title, guard, found in steps
         if title is not None or found
     )
+
+
+def _whole_lines(lines: Sequence[str], first: int) -> Iterator[tuple[int, str]]:
+    """Each line with its number; those that go on below, as one."""
+    above = ["", *lines]
+    starts = [index for index, text in enumerate(lines) if not (above[index] and text.startswith(ACTION_INDENT))]
+    for start, end in pairwise([*starts, len(lines)]):
+        yield first + start, "\n".join(lines[start:end])
 
 
 def render_golden(golden: Golden) -> str:
@@ -232,7 +241,7 @@ def _step_difference(expected: AnswerStep, got: AnswerStep) -> list[str]:
 
 
 def _step_text(step: AnswerStep) -> list[str]:
-    return [f"== {step.title}", *(line.text for line in lines_of(step.entries))]
+    return [f"== {step.title}", *(text for line in lines_of(step.entries) for text in line.text.split("\n"))]
 
 
 def _in_lanes(entries: Iterable[Entry]) -> tuple[Entry, ...]:

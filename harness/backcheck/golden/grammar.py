@@ -1,6 +1,9 @@
 """The grammar of a golden's lines: entries of a transcript as text, and the one parser that reads every line back.
 
     -> blockdev-backup job-id=job0 device=disk0         a command to the monitor `qmp`; `mon1 -> …` to another
+    -> transaction properties.completion-mode=grouped   a transaction goes on below, an action a line
+         drive-backup job-id=job0 device=disk0 sync=full
+         abort
     <- {}                                               its reply: a value, or an error's class and description
     <- GenericError "Job ID 'j0' already in use"
     stdout "Formatting 't.qcow2', fmt=qcow2"            a line that the program printed
@@ -17,18 +20,21 @@ that the case asserts reads back as None.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeAlias
 
 from backcheck.errors import GoldenError
 from backcheck.golden.values import ParsedValues, parse_scalar, parse_values, render_scalar, render_values
-from backcheck.json_types import JsonObject
+from backcheck.json_types import JsonObject, JsonValue
 from backcheck.transcript import Command, Entry, Guest, JobEvent, JobStatus, OtherEvent, Output, Reply, State
 
 DEFAULT_MONITOR = "qmp"
 DEFAULT_ID_KEY = "device"
+TRANSACTION = "transaction"
+ACTION_INDENT = " " * 5
+_ACTION_BREAK = f"\n{ACTION_INDENT}"
 
 Lane: TypeAlias = tuple[int, str]
 """A lane's place among the lanes of a step, and its name."""
@@ -107,13 +113,13 @@ def identity(entry: Entry) -> str:
 
 
 def render_line(entries: Iterable[Entry]) -> str:
-    """The text of one line. Raises GoldenError for what a line cannot hold."""
+    """The text of one line; a transaction's goes on over several. Raises GoldenError for what a line cannot hold."""
     first, *others = entries
     if isinstance(first, JobStatus):
         statuses = [entry.status for entry in (first, *others) if isinstance(entry, JobStatus)]
         return f"{_job(first.job)}: {' '.join(statuses)}"
     text = _render(first)
-    if "\n" in text:
+    if "\n" in text.replace(_ACTION_BREAK, ""):
         raise GoldenError(f"a line of a golden cannot hold a line break: {text!r}")
     return text
 
@@ -121,8 +127,7 @@ def render_line(entries: Iterable[Entry]) -> str:
 def _render(entry: Entry) -> str:
     match entry:
         case Command():
-            arguments = f" {render_values(entry.arguments, sort=False)}" if entry.arguments else ""
-            return f"{_monitor_prefix(entry.monitor)}-> {_quoted_unless(_PLAIN_NAME, entry.name)}{arguments}"
+            return f"{_monitor_prefix(entry.monitor)}-> {_render_command(entry)}"
         case Reply():
             return f"{_monitor_prefix(entry.monitor)}<- {_render_reply(entry)}"
         case Output():
@@ -141,6 +146,35 @@ def _render(entry: Entry) -> str:
             return f"{_subject(entry.subject)}: {render_values(entry.values, entry.asserted)}"
         case JobStatus():
             return f"{_job(entry.job)}: {entry.status}"
+
+
+def _render_command(command: Command) -> str:
+    head, actions = command.arguments, _actions(command)
+    if actions:
+        head = {key: value for key, value in head.items() if key != "actions"}
+    return _ACTION_BREAK.join(_named(name, values) for name, values in [(command.name, head), *actions])
+
+
+def _named(name: str, values: JsonObject) -> str:
+    """A command or an action, and its arguments in the order in which they were sent."""
+    arguments = f" {render_values(values, sort=False)}" if values else ""
+    return f"{_quoted_unless(_PLAIN_NAME, name)}{arguments}"
+
+
+def _actions(command: Command) -> list[tuple[str, JsonObject]]:
+    """Type and data of a transaction's actions; empty when they are not of the shape that a golden has lines for."""
+    listed = command.arguments.get("actions")
+    if command.name != TRANSACTION or not isinstance(listed, list | tuple):
+        return []
+    actions = []
+    for action in listed:
+        if not isinstance(action, Mapping) or action.keys() != {"type", "data"}:
+            return []
+        name, data = action["type"], action["data"]
+        if not isinstance(name, str) or not isinstance(data, Mapping):
+            return []
+        actions.append((name, data))
+    return actions
 
 
 def _render_reply(reply: Reply) -> str:
@@ -175,7 +209,13 @@ def _quoted_unless(pattern: str, text: str) -> str:
 
 
 def parse_line(text: str, where: str | None = None) -> Line:
-    """Reads one line without its guard. Raises GoldenError when it is none."""
+    """Reads one line without its guard, a transaction's with its actions. Raises GoldenError when it is none."""
+    text, *actions = text.split(_ACTION_BREAK)
+    line = _parse_head(text, where)
+    return Line(entries=(_with_actions(line.entries[0], actions, where),)) if actions else line
+
+
+def _parse_head(text: str, where: str | None) -> Line:
     parsers = (
         (_OUTPUT_LINE, _parse_output),
         (_GUEST_LINE, _parse_guest),
@@ -203,15 +243,28 @@ def _parse_monitor_line(match: re.Match[str], where: str | None) -> tuple[Entry,
     rest = match["rest"]
     if match["kind"] == "<-":
         return (_parse_reply(monitor, rest, where),)
-    parts = _NAME_AND_REST.fullmatch(rest)
-    if parts is None:
-        raise GoldenError(f"a name is missing in '{match[0]}'", where)
-    name = _unquoted(parts["name"], where)
-    values = _parse_object(parts["rest"], where).value if parts["rest"] else {}
-    assert isinstance(values, Mapping)
+    name, values = _parse_named(rest, where)
     if match["kind"] == "->":
         return (Command(monitor=monitor, name=name, arguments=values, at=0),)
     return (OtherEvent(monitor=monitor, name=name, data=values, at=0),)
+
+
+def _parse_named(text: str, where: str | None) -> tuple[str, JsonObject]:
+    """The name of a command, an event or an action, and its values."""
+    parts = _NAME_AND_REST.fullmatch(text)
+    if parts is None:
+        raise GoldenError(f"a name is missing in '{text}'", where)
+    values = _parse_object(parts["rest"], where).value if parts["rest"] else {}
+    assert isinstance(values, Mapping)
+    return _unquoted(parts["name"], where), values
+
+
+def _with_actions(entry: Entry, texts: Sequence[str], where: str | None) -> Entry:
+    if not isinstance(entry, Command) or entry.name != TRANSACTION or "actions" in entry.arguments:
+        raise GoldenError(f"only the line '-> {TRANSACTION}' goes on below: '{texts[0]}' follows another", where)
+    named = [_parse_named(text, where) for text in texts]
+    actions: list[JsonValue] = [{"type": name, "data": data} for name, data in named]
+    return replace(entry, arguments={"actions": actions, **entry.arguments})
 
 
 def _parse_reply(monitor: str, text: str, where: str | None) -> Reply:

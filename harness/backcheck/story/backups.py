@@ -1,10 +1,17 @@
-"""Starting backups: the arguments of drive-backup and blockdev-backup, typed, in schema order."""
+"""Backups as commands and as actions: the arguments of drive-backup and blockdev-backup, typed, in schema order."""
 
+from copy import copy
 from typing import Literal, TypeAlias, TypedDict
 
 from backcheck.errors import UsageError
 from backcheck.json_types import JsonObject, JsonValue
+from backcheck.qmp import Exchange
+from backcheck.story.bitmaps import Bitmap
 from backcheck.story.expectations import wire_name
+from backcheck.story.images import Image
+from backcheck.story.jobs import Job
+from backcheck.story.session import Session
+from backcheck.story.transactions import Action
 
 SyncMode: TypeAlias = Literal["top", "full", "none", "incremental", "bitmap"]
 OnError: TypeAlias = Literal["report", "ignore", "enospc", "stop", "auto"]
@@ -15,7 +22,7 @@ class BackupOptions(TypedDict, total=False):
     """Arguments of both commands beyond device, target, job-id and sync; `x_perf` and the like are QMP's `x-perf`."""
 
     speed: int
-    bitmap: str
+    bitmap: str | Bitmap
     bitmap_mode: Literal["on-success", "never", "always"]
     compress: bool
     on_source_error: OnError
@@ -34,6 +41,9 @@ class DriveBackupOptions(BackupOptions, total=False):
     format: str
     mode: NewImageMode
 
+
+NEXT_JOB_ID = "(next)"
+"""As job id: `job0`, `job1` and so on."""
 
 BACKUP_COMMANDS = ("drive-backup", "blockdev-backup")
 SCHEMA_ORDER = (
@@ -70,5 +80,46 @@ def backup_arguments(
     named: dict[str, JsonValue] = {"device": device, "target": target, "sync": sync}
     if job_id is not None:
         named["job-id"] = job_id
-    named.update({wire_name(key): value for key, value in options.items()})  # type: ignore[misc]
+    for key, value in options.items():
+        named[wire_name(key)] = value.name if isinstance(value, Bitmap) else value  # type: ignore[assignment]
     return {name: named[name] for name in sorted(named, key=SCHEMA_ORDER.index)}
+
+
+class BackupAction(Action):
+    """The start of a backup, as a command or as an action. `image` is what drive-backup writes."""
+
+    def __init__(
+        self,
+        command: str,
+        device: str,
+        target: str,
+        sync: SyncMode,
+        job_id: str | None,
+        options: BackupOptions | DriveBackupOptions,
+        image: Image | None,
+    ) -> None:
+        super().__init__(command, backup_arguments(job_id, device, target, sync, options))
+        self.job_id = job_id or device
+        self._image = image
+        self._options = options
+
+    def named(self, next_id: str) -> "BackupAction":
+        """The same with a job id that is certain: its own, or else this one."""
+        if self.job_id != NEXT_JOB_ID:
+            return self
+        named = copy(self)
+        named.job_id, named.data = next_id, {**self.data, "job-id": next_id}
+        return named
+
+    def job(self, session: Session, start: Exchange) -> Job:
+        """The job that it has become."""
+        options = self._options
+        return Job(
+            session,
+            self.job_id,
+            start,
+            target=self._image,
+            auto_finalize=options.get("auto_finalize", True),
+            auto_dismiss=options.get("auto_dismiss", True),
+            speed=options.get("speed", 0),
+        )

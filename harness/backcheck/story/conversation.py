@@ -147,9 +147,9 @@ class Conversation:
 
     def _claim_of_refused(self, exchange: Exchange) -> None:
         """A start that is refused late has told `created` and `null` of its job before: they belong to this step."""
-        job_id = exchange.arguments.get("job-id", exchange.arguments.get("device"))
-        if exchange.error_class is not None and exchange.name in BACKUP_COMMANDS:
-            self._session.recorder.claim(str(job_id), exchange.reply_at)
+        if exchange.error_class is not None:
+            for job_id in _started_jobs(exchange):
+                self._session.recorder.claim(job_id, exchange.reply_at)
 
     def _only(self, command: str, listed: Sequence[JsonObject], wanted: JsonObject) -> JsonObject:
         """The one element of a list that has these values."""
@@ -157,6 +157,20 @@ class Conversation:
         if len(found) != 1:
             self._session.fail(command, expected=f"one with {render_got(wanted, list(wanted))}", got=str(len(found)))
         return found[0]
+
+
+def _started_jobs(exchange: Exchange) -> list[str]:
+    """The jobs that a command starts: that of a backup, those of the backups in a transaction."""
+    started: list[tuple[JsonValue, JsonValue]] = [(exchange.name, exchange.arguments)]
+    if exchange.name == "transaction":
+        listed = exchange.arguments.get("actions")
+        actions = listed if isinstance(listed, list | tuple) else []
+        started = [(action.get("type"), action.get("data")) for action in actions if isinstance(action, Mapping)]
+    return [
+        str(data.get("job-id", data.get("device")))
+        for name, data in started
+        if name in BACKUP_COMMANDS and isinstance(data, Mapping)
+    ]
 
 
 def _named(arguments: Mapping[str, object] | None, more: JsonObject) -> JsonObject:
