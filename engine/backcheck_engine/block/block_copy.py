@@ -157,6 +157,26 @@ class BlockCopy:
         self.bitmap.clear(offset, length)
         self.reset_progress()
 
+    async def leave_out_unallocated(self, offset: int) -> int:
+        """Forget the clusters from `offset` on that the source's own layer does not hold, as far as they are alike.
+
+        Returns for how many bytes that is settled, in whole clusters. A cluster that is held in part is copied.
+        Raises BlockError.
+        """
+        seen, is_held = 0, False
+        while not is_held and seen < self.cluster_size:
+            is_held, length = await self.source.node.is_allocated(offset + seen, self.size - offset - seen)
+            seen += length
+            if not length:
+                break
+        if is_held or seen < self.cluster_size:
+            seen = self._clusters(seen)
+        else:
+            seen -= seen % self.cluster_size
+        if not is_held:
+            self.skip(offset, seen)
+        return seen
+
     async def area_at(self, offset: int, end: int) -> CopyArea:
         """How to copy the clusters from `offset` on, as far as they are alike."""
         source = self.source.node

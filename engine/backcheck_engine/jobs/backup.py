@@ -3,62 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from backcheck_engine import release
-from backcheck_engine.block.backend import ErrorAction, OnError
-from backcheck_engine.block.block_copy import BlockCopy, CopyFailure
+from backcheck_engine.block.backend import ErrorAction
 from backcheck_engine.block.block_copy_call import BlockCopyCall
 from backcheck_engine.block.blockers import Operation
-from backcheck_engine.errors import BlockError, EngineError
+from backcheck_engine.jobs.backup_options import SyncMode
 from backcheck_engine.jobs.block_job import BlockJob
 
 if TYPE_CHECKING:
+    from backcheck_engine.block.block_copy import BlockCopy, CopyFailure
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.block.node import Node
     from backcheck_engine.drivers.filter.copy_before_write import CopyBeforeWriteDriver
+    from backcheck_engine.jobs.backup_bitmap import SyncBitmap
+    from backcheck_engine.jobs.backup_options import BackupOptions
     from backcheck_engine.jobs.group import JobGroup
     from backcheck_engine.jobs.job_list import JobList
 
-MAX_WORKERS: Final = 2**31 - 1
-MAX_CLUSTER_SIZE: Final = 2**63 - 1
-
-
-class SyncMode(Enum):
-    """MirrorSyncMode, as far as backups have it."""
-
-    TOP = "top"
-    FULL = "full"
-    NONE = "none"
-    INCREMENTAL = "incremental"
-    BITMAP = "bitmap"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackupOptions:
-    """BackupCommon: what `drive-backup` and `blockdev-backup` share. Sizes and speed are in bytes."""
-
-    sync: SyncMode
-    job_id: str | None = None
-    """Without one, the id of the device whose root the source is."""
-    speed: int = 0
-    bitmap: str | None = None
-    bitmap_mode: str | None = None
-    compress: bool = False
-    on_source_error: OnError = OnError.REPORT
-    on_target_error: OnError = OnError.REPORT
-    auto_finalize: bool = True
-    auto_dismiss: bool = True
-    filter_node_name: str | None = None
-    discard_source: bool = False
-    breaks_snapshot: bool = False
-    """on-cbw-error=break-snapshot: rather give up the copy than fail a guest's write."""
-    max_workers: int = 64
-    max_chunk: int = 0
-    min_cluster_size: int = 0
+SCANS_AT_A_STRETCH: Final = 32
+"""After so many looks at the source's tables, others get their turn."""
 
 
 class BackupJob(BlockJob):
@@ -76,6 +41,7 @@ class BackupJob(BlockJob):
         job_id: str,
         target: Node,
         guard: CopyBeforeWriteDriver,
+        bitmap: SyncBitmap | None = None,
     ) -> None:
         super().__init__(
             graph, jobs, job_id, group, auto_finalize=options.auto_finalize, auto_dismiss=options.auto_dismiss
@@ -83,8 +49,11 @@ class BackupJob(BlockJob):
         self._options: Final = options
         self._target: Final = target
         self._guard: Final = guard
+        self._bitmap: Final = bitmap
         self._copy: Final[BlockCopy] = guard.copy
         self._call: BlockCopyCall | None = None
+        self._idle_wakeup: asyncio.Event | None = None
+        """Set to end the wait of a job that has nothing to do."""
         self._is_old: Final = release.current() < release.QEMU_7_2
         """Before 6.0 a backup copied one cluster after the other, in its own coroutine."""
 
@@ -94,9 +63,46 @@ class BackupJob(BlockJob):
         self.set_speed(self._options.speed)
         self.use_node(self._target, "target")
 
+    def start(self) -> None:
+        """Begin. What is to be copied is settled before any guest can write again."""
+        if self._bitmap is not None:
+            self._bitmap.choose_clusters(self._copy)
+        self._copy.skip_unallocated = self._options.sync is SyncMode.TOP
+        super().start()
+
     async def run(self) -> None:
-        """Pass over the disk until nothing is left to copy, an error is reported or the job is cancelled."""
+        """Copy what the sync mode wants copied. Returns early when cancelled; raises EngineError when it fails."""
         self._copy.reset_progress()
+        if self._options.sync is SyncMode.TOP:
+            await self._leave_out_unallocated()
+        if self._options.sync is SyncMode.NONE:
+            await self._idle()
+        else:
+            await self._copy_all()
+
+    async def _leave_out_unallocated(self) -> None:
+        """Look through the source's own layer once; until that is done, a guest's write looks for itself."""
+        offset = looks = 0
+        while offset < self._copy.size:
+            await self.pause_point()
+            if self.is_cancelled:
+                return
+            offset += await self._copy.leave_out_unallocated(offset)
+            looks += 1
+            if not looks % SCANS_AT_A_STRETCH:
+                await asyncio.sleep(0)
+        self._copy.skip_unallocated = False
+
+    async def _idle(self) -> None:
+        """Leave everything to the filter until the job is cancelled."""
+        self._idle_wakeup = asyncio.Event()
+        while not self.is_cancelled:
+            self._idle_wakeup.clear()
+            await self._idle_wakeup.wait()
+            await self.pause_point()
+
+    async def _copy_all(self) -> None:
+        """Pass over the disk until nothing is left to copy, an error is reported or the job is cancelled."""
         while not self.is_cancelled:
             failure = await self._pass()
             if failure is None:
@@ -133,8 +139,11 @@ class BackupJob(BlockJob):
 
     def interrupt(self) -> None:
         """End the pass as soon as what is in flight has ended; before 6.0 a pause did not wake a sleeping job."""
+        wake = self.is_cancelled or not self._is_old
         if self._call is not None:
-            self._call.cancel(wake=self.is_cancelled or not self._is_old)
+            self._call.cancel(wake=wake)
+        if self._idle_wakeup is not None and wake:
+            self._idle_wakeup.set()
 
     def speed_changed(self) -> None:
         """Obey at once."""
@@ -142,10 +151,22 @@ class BackupJob(BlockJob):
         if self._call is not None:
             self._call.kick()
 
+    def commit(self) -> None:
+        """The bitmap is settled when the job is finalized, not before."""
+        if self._bitmap is not None:
+            self._bitmap.settle(succeeded=True, copy=self._copy)
+
+    def abort(self) -> None:
+        """Likewise, for a job that failed, was cancelled or never started."""
+        if self._bitmap is not None:
+            self._bitmap.settle(succeeded=False, copy=self._copy)
+
     async def clean(self) -> None:
         """Remove the filter and let source and target go; a target that nobody else uses is closed."""
         await self.release_nodes()
         await self._guard.drop()
+        if self._bitmap is not None:
+            self._bitmap.settle_in_flight(self._copy)
 
     @property
     def is_busy(self) -> bool:
@@ -159,7 +180,12 @@ class BackupJob(BlockJob):
 
     @property
     def is_quiet(self) -> bool:
-        return super().is_quiet or (self._is_old and self._call is not None and self._call.is_sleeping)
+        return super().is_quiet or (self._is_old and self._is_sleeping)
+
+    @property
+    def _is_sleeping(self) -> bool:
+        """Whether nothing happens until the speed limit allows it, or until the job is cancelled."""
+        return self._call.is_sleeping if self._call is not None else self._idle_wakeup is not None
 
     @property
     def settles_before_the_reply(self) -> bool:
@@ -177,79 +203,3 @@ class BackupJob(BlockJob):
     @property
     def total_progress(self) -> int:
         return self._copy.progress.total
-
-
-def refuse_missing_modes(options: BackupOptions) -> None:
-    """Raise BlockError for what a well-formed command may ask and this engine does not do."""
-    if options.sync is not SyncMode.FULL:
-        raise BlockError(f"backcheck-engine does not implement sync={options.sync.value} yet", errno.ENOTSUP)
-    if options.bitmap is not None:
-        raise BlockError("backcheck-engine does not implement bitmap yet", errno.ENOTSUP)
-
-
-async def create_backup_job(
-    graph: Graph, jobs: JobList, group: JobGroup, options: BackupOptions, source: Node, target: Node
-) -> BackupJob:
-    """A job ready to start, its filter in place. `source` must be drained. Raises EngineError in QEMU's order."""
-    _check_options(options, source, target)
-    _check_busy(source, target)
-    _check_performance(options)
-    if source.size != target.size:
-        raise BlockError("Source and target image have different sizes")
-    if options.min_cluster_size > MAX_CLUSTER_SIZE:
-        raise BlockError(f"min-cluster-size too large: {options.min_cluster_size} > {MAX_CLUSTER_SIZE}")
-    job_id = options.job_id if options.job_id is not None else graph.device_name_of(source)
-    guard = await _insert_guard(graph, options, source, target)
-    try:
-        if options.max_chunk and options.max_chunk < guard.copy.cluster_size:
-            raise BlockError(
-                f"Required max-chunk ({options.max_chunk}) is less than backup cluster size ({guard.copy.cluster_size})"
-            )
-        guard.copy.compress = options.compress
-        job = BackupJob(graph, jobs, group, options, job_id=job_id, target=target, guard=guard)
-        try:
-            job.acquire()
-        except EngineError:
-            jobs.discard_unstarted(job)
-            await job.release_nodes()
-            raise
-    except EngineError:
-        await guard.drop()
-        raise
-    return job
-
-
-def _check_options(options: BackupOptions, source: Node, target: Node) -> None:
-    if options.bitmap_mode is not None and options.bitmap is None:
-        raise BlockError("Cannot specify bitmap sync mode without a bitmap")
-    if source is target:
-        raise BlockError("Source and target cannot be the same")
-    if options.compress and not target.skip_filters().driver.supports_compressed_writes:
-        raise BlockError(f"Compression is not supported for this drive {target.graph.device_name_of(target)}")
-
-
-def _check_busy(source: Node, target: Node) -> None:
-    source.blockers.check(Operation.BACKUP_SOURCE, source.device_or_node_name)
-    target.blockers.check(Operation.BACKUP_TARGET, target.device_or_node_name)
-
-
-def _check_performance(options: BackupOptions) -> None:
-    if not 1 <= options.max_workers <= MAX_WORKERS:
-        raise BlockError(f"max-workers must be between 1 and {MAX_WORKERS}")
-    if options.max_chunk < 0:
-        raise BlockError("max-chunk must be zero (which means no limit) or positive")
-
-
-async def _insert_guard(graph: Graph, options: BackupOptions, source: Node, target: Node) -> CopyBeforeWriteDriver:
-    """The copy-before-write filter, above `source` in place of it."""
-    from backcheck_engine.drivers.filter.copy_before_write import insert_filter
-
-    return await insert_filter(
-        graph,
-        source,
-        target,
-        node_name=options.filter_node_name,
-        min_cluster_size=options.min_cluster_size,
-        discard_source=options.discard_source,
-        breaks_snapshot=options.breaks_snapshot,
-    )

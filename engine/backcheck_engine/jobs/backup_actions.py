@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.blockers import Operation
-from backcheck_engine.block.opening import open_node
-from backcheck_engine.jobs.backup import BackupJob, BackupOptions, create_backup_job, refuse_missing_modes
+from backcheck_engine.jobs.backup_creation import create_backup_job
+from backcheck_engine.jobs.backup_options import BackupOptions, SyncMode
+from backcheck_engine.jobs.backup_target import DriveTarget, layer_below, open_target
 from backcheck_engine.jobs.transaction import Action
 
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.block.node import Node
+    from backcheck_engine.jobs.backup import BackupJob
     from backcheck_engine.jobs.group import JobGroup
     from backcheck_engine.jobs.job_list import JobList
-    from backcheck_engine.json_value import JsonObject
 
 
 class BackupAction(Action):
@@ -32,7 +33,7 @@ class BackupAction(Action):
         self._graph: Final = graph
         self._jobs: Final = jobs
         self._device: Final = device
-        self._options: Final = options
+        self._options = options
         self._drained: Final = AsyncExitStack()
         self._job: BackupJob | None = None
 
@@ -66,20 +67,8 @@ class BlockdevBackupAction(BackupAction):
     async def prepare(self, group: JobGroup) -> None:
         source = self._graph.find_device_or_node(self._device)
         target = self._graph.find_device_or_node(self._target)
-        refuse_missing_modes(self._options)
         await self._drained.enter_async_context(source.drained())
         await self._create_job(group, source, target)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriveTarget:
-    """Where `drive-backup` puts its copy."""
-
-    filename: str
-    format_name: str | None = None
-    """Without one: the source's for a new target, probed for an existing one."""
-    exists: bool = False
-    """mode=existing: use the image that is there."""
 
 
 class DriveBackupAction(BackupAction):
@@ -105,8 +94,10 @@ class DriveBackupAction(BackupAction):
         source = self._graph.find_device_or_node(self._device)
         await self._drained.enter_async_context(source.drained())
         source.blockers.check(Operation.BACKUP_SOURCE, source.device_or_node_name)
-        refuse_missing_modes(self._options)
-        target = await self._open_target(source)
+        if self._options.sync is SyncMode.TOP and layer_below(source) is None:
+            # Without a layer below, the top layer is all there is; only `drive-backup` sees it so.
+            self._options = replace(self._options, sync=SyncMode.FULL)
+        target = await open_target(self._graph, source, self._target, self._options.sync, self._say)
         try:
             await self._create_job(group, source, target)
         finally:
@@ -115,24 +106,3 @@ class DriveBackupAction(BackupAction):
 
     def _say(self, line: str) -> None:
         self._write_stdout(f"{line}\n")
-
-    async def _open_target(self, source: Node) -> Node:
-        """The target's node, after creating its image where that is asked for; the caller owns the reference."""
-        format_name = self._target.format_name
-        if not self._target.exists:
-            from backcheck_engine.drivers.creation import create_image
-
-            format_name = format_name if format_name is not None else source.format_name
-            await create_image(
-                self._graph, self._target.filename, format_name, size=source.size, options={}, out=self._say
-            )
-        tree: JsonObject = {
-            "discard": "unmap",
-            "detect-zeroes": "unmap",
-            "auto-read-only": source.auto_read_only,
-            "cache.direct": source.cache.direct,
-            "cache.no-flush": source.cache.no_flush,
-        }
-        if format_name is not None:
-            tree["driver"] = format_name
-        return await open_node(self._graph, tree, filename=self._target.filename)

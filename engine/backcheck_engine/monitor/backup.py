@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from backcheck_engine.block.backend import OnError
-from backcheck_engine.jobs.backup import BackupOptions, SyncMode
-from backcheck_engine.jobs.backup_actions import BlockdevBackupAction, DriveBackupAction, DriveTarget
+from backcheck_engine.jobs.backup_actions import BlockdevBackupAction, DriveBackupAction
+from backcheck_engine.jobs.backup_options import BackupOptions, BitmapMode, SyncMode
+from backcheck_engine.jobs.backup_target import DriveTarget
 from backcheck_engine.monitor.action_registry import perform, transaction_action
 from backcheck_engine.monitor.registry import command
 
@@ -45,7 +46,7 @@ class BackupArguments:
             job_id=self.job_id,
             speed=self.speed,
             bitmap=self.bitmap,
-            bitmap_mode=self.bitmap_mode,
+            bitmap_mode=BitmapMode(self.bitmap_mode) if self.bitmap_mode is not None else None,
             compress=self.compress,
             on_source_error=OnError(self.on_source_error),
             on_target_error=OnError(self.on_target_error),
