@@ -139,6 +139,12 @@ class DirtyBitmap:
         """What `restore_bits` needs to undo a change of the bits."""
         return SavedBits(self._bits.copy(), self._set_bits)
 
+    def take_bits(self) -> SavedBits:
+        """`clear_all`, and what `restore_bits` needs to undo it."""
+        saved = SavedBits(self._bits, self._set_bits)
+        self._bits, self._set_bits = _zero_bits(len(self._bits)), 0
+        return saved
+
     def restore_bits(self, saved: SavedBits) -> None:
         """Mark again what was marked at `save_bits`, and nothing else; `saved` is used up."""
         self._bits, self._set_bits = saved.bits, saved.count

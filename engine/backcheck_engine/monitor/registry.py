@@ -53,6 +53,15 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
         "query-block-jobs",
         "query-jobs",
     ),
+    "bitmap": (
+        "block-dirty-bitmap-add",
+        "block-dirty-bitmap-clear",
+        "block-dirty-bitmap-disable",
+        "block-dirty-bitmap-enable",
+        "block-dirty-bitmap-merge",
+        "block-dirty-bitmap-remove",
+        "x-debug-block-dirty-bitmap-sha256",
+    ),
     "block": ("blockdev-add", "blockdev-create", "blockdev-del", "block_resize"),
     "block_query": ("query-block", "query-blockstats", "query-named-block-nodes"),
     "introspection": (
