@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backcheck_engine import release
 from backcheck_engine.errors import EngineError
 from backcheck_engine.jobs.states import JobStatus
 
@@ -65,18 +66,36 @@ class JobGroup:
             await _finish(member)
 
     async def abort(self, culprit: Job) -> None:
-        """`culprit` has failed or was cancelled: cancel the others, wait for their work to end, and end them all."""
+        """`culprit` has failed or was cancelled: cancel the others, wait for their work to end, and end them all.
+
+        Until 7.2 each of the others stops when its turn comes; in 10.0 all have stopped before the first is ended.
+        """
         if self._is_aborting:
             return
         self._is_aborting = True
         members = list(self.jobs)
-        for member in members:
-            if member is not culprit:
+        others = [member for member in members if member is not culprit]
+        stop_together = release.current() > release.QEMU_7_2
+        for member in others:
+            member.is_cancelled = True
+            if stop_together:
                 member.request_cancel()
         for member in members:
-            if member is not culprit and member.is_started:
-                await member.run_is_over.wait()
+            if member is not culprit:
+                await _stop(member)
+            member.settle_error()
+            if stop_together:
+                for other in others:
+                    await _stop(other)
             await _finish(member)
+
+
+async def _stop(job: Job) -> None:
+    """Cancel a job for the sake of another; one that is still at work is waited for."""
+    if job.is_started and not job.run_is_over.is_set():
+        job.request_cancel()
+        await job.run_is_over.wait()
+        job.settle_error()
 
 
 async def _finish(job: Job) -> None:

@@ -112,7 +112,8 @@ class JobList:
             if job.is_concluded.is_set():
                 return
             job.request_cancel()
-            job.settle_error()
+            if not job.is_started:
+                job.settle_error()
             await job.group.abort(job)
 
     def _remove(self, job: Job) -> None:
