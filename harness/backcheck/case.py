@@ -12,7 +12,7 @@ from backcheck.errors import UsageError
 from backcheck.json_types import JsonObject, JsonValue
 from backcheck.programs.processes import Finished
 from backcheck.recording.job_lane import FINAL_EVENTS
-from backcheck.story.contents import Content
+from backcheck.story.contents import Content, whole_sectors
 from backcheck.story.disks import Drive, Node, dotted, image_node
 from backcheck.story.expectations import (
     Expected,
@@ -29,7 +29,6 @@ from backcheck.story.jobs import Moment
 from backcheck.story.starting import Starting
 from backcheck.transcript import END_STEP, Direction, Output, State
 
-SECTOR_SIZE = 512
 _MON_WARNING = "'-mon' is deprecated"
 
 
@@ -69,8 +68,7 @@ class Case(Starting):
             if backing is None:
                 raise UsageError(f"image {name}: give its size")
             size = backing.size
-        # What the guest sees is whole sectors.
-        seen = -(-size // SECTOR_SIZE) * SECTOR_SIZE
+        seen = whole_sectors(size)
         content = Content(size=seen) if backing is None else backing.content.resized(seen)
         image = self.existing_image(name, format=format, content=content)
         image.create(size, backing=backing, options=options)
@@ -127,19 +125,26 @@ class Case(Starting):
         if tree is None:
             image = image or self.image(f"{node_name}.img", size=size, format=format, options=options)
             tree = image_node(image, fault=fault)
-        tree = {"node-name": node_name, **tree}
-        if self._session.started:
-            self._session.expect_success(self._session.execute("blockdev-add", tree, recorded=False))
-        else:
-            self._session.add_arguments("-blockdev", json.dumps(tree))
+        self._session.add_node(node_name, {"node-name": node_name, **tree})
         if image is not None:
             self._session.attached.add(image.name)
         return Node(self._session, node_name, image)
 
     def start(self, *arguments: str) -> None:
-        """Starts the machine now, with more arguments for its command line, instead of at the first use."""
+        """Starts the machine now, with more arguments for its command line, instead of at the first use.
+
+        Also starts it again, with the same drives and nodes, after `t.shutdown()`, `t.quit()` or `t.kill()`.
+        """
         self._session.add_arguments(*arguments)
-        self._session.start()
+        self._session.start(again=True)
+
+    def restart(self, *arguments: str) -> None:
+        """Ends the machine in order and starts it again, unrecorded, with more arguments for its command line.
+
+        It has the same drives, nodes and faults, also the nodes that were added meanwhile. Jobs must be at rest.
+        """
+        self.shutdown()
+        self.start(*arguments)
 
     # Tools
 
@@ -200,6 +205,16 @@ class Case(Starting):
         """Ends the machine in order, unrecorded, so that images it had open can be judged. Jobs must be at rest."""
         self._require_rest()
         self._session.shut_down()
+        self._ended_jobs = len(self._jobs)
+
+    def kill(self) -> None:
+        """Kills the machine, whatever it does; then images can be judged, and the next use starts it again.
+
+        What no step awaited before is in no step, since a kill may come before or after it. What the guest wrote and
+        did not flush may be lost.
+        """
+        self._session.kill()
+        self._ended_jobs = len(self._jobs)
 
     def finish(self) -> None:
         """What the runner calls after the story: ends the machine, which must exit with status 0."""
@@ -222,7 +237,7 @@ class Case(Starting):
     def _require_rest(self) -> None:
         if not self._session.running:
             return
-        for job in self._jobs:
+        for job in self._jobs[self._ended_jobs :]:
             if job.moves_on:
                 raise UsageError(
                     f"{job.id} is {job.last_status()} and may go on by itself, so what it says is not certain: "

@@ -1,4 +1,4 @@
-"""One running system program: start it, talk to it, end it, keep what it left.
+"""One running system program: start it, talk to it, end it, keep what it left. The next one is another Machine.
 
 The monitor's socket is handed over as a descriptor, so nobody waits for a file; what the program prints on stdout is
 recorded before the reply that it came before. Its folder holds its images, stderr, and later the evidence.
@@ -54,12 +54,13 @@ class Machine:
         """
         argv = [*NO_MACHINE, *arguments, *MONITOR_ARGUMENTS]
         command = shlex.join([*self.implementation.system.argv, *argv])
-        (self.folder / "command").write_text(command + "\n")
+        with (self.folder / "command").open("a") as file:
+            file.write(command + "\n")
         self.recorder.note(command)
         ours, theirs = socket.socketpair()
         self._stdout, stdout = os.pipe()
         os.set_blocking(self._stdout, False)
-        with theirs, open(os.devnull, "rb") as stdin, self.stderr_path.open("wb") as stderr:
+        with theirs, open(os.devnull, "rb") as stdin, self.stderr_path.open("ab") as stderr:
             descriptors = {0: stdin.fileno(), 1: stdout, 2: stderr.fileno(), MONITOR_DESCRIPTOR: theirs.fileno()}
             try:
                 self.process = self.implementation.start(argv, cwd=self.folder, descriptors=descriptors)

@@ -10,7 +10,7 @@ from backcheck.errors import UsageError
 from backcheck.implementation import Implementation
 from backcheck.sizes import KiB, MiB
 from backcheck.story.contents import Content
-from backcheck.story.image_reader import read_image
+from backcheck.story.image_reader import file_name, read_image
 
 SIZE = 8 * MiB + 512
 WRITES = [(0x11, 0, 64 * KiB), (0x22, 63 * KiB, 3 * KiB), (0x33, 4 * MiB, 1 * MiB), (0x44, SIZE - 512, 512)]
@@ -108,3 +108,41 @@ def test_refuses_what_it_does_not_know(tmp_path: Path, format_name: str, data: b
     (tmp_path / "image").write_bytes(data)
     with pytest.raises(UsageError, match=message):
         read_all(tmp_path / "image", format_name)
+
+
+@pytest.mark.parametrize("layout", ["qcow2", "small clusters", "large clusters", "extended L2"])
+def test_reads_zeroes_behind_the_end_of_a_shorter_backing_file(
+    qemu: Implementation, tmp_path: Path, layout: str
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "base").write_bytes(b"\x11" * 100_000)
+    options = LAYOUTS[layout][1] or "compat=1.1"
+    chain = [("images/middle", "../base", "raw", "65536"), ("images/top", "file:middle", "qcow2", str(MiB))]
+    for name, backing, backing_format, size in chain:
+        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, "-u"]
+        tool(tmp_path, *create, "-b", backing, "-F", backing_format, name, size)
+    tool(tmp_path, "qemu-io", "-f", "qcow2", "-c", "write -P 0x22 0 512", "images/middle")
+    expected = b"\x22" * 512 + b"\x11" * (65536 - 512) + bytes(MiB - 65536)
+    assert read_all(tmp_path / "images/top", "qcow2") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("base.img", "base.img"),
+        ("/a:b/base.img", "/a:b/base.img"),
+        ("file:base.img", "base.img"),
+        ("blkdebug::base.img", "base.img"),
+        ("blkdebug:rules:base.img", "base.img"),
+        ('json:{"driver": "qcow2", "file": {"driver": "file", "filename": "base.img"}}', "base.img"),
+        ('json:{"driver": "qcow2", "file": {"driver": "blkdebug", "image": {"filename": "base.img"}}}', "base.img"),
+        ('json:{"driver": "qcow2", "file.filename": "base.img"}', "base.img"),
+    ],
+)
+def test_names_of_backing_files(name: str, file: str) -> None:
+    assert file_name(name) == file
+
+
+def test_a_backing_file_that_is_no_file_is_refused() -> None:
+    with pytest.raises(UsageError, match="names no file"):
+        file_name('json:{"driver": "null-co"}')

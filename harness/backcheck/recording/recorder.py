@@ -48,6 +48,7 @@ class Recorder:
         self._steps = [Step(title=None)]
         self._claimed: set[int] = set()
         self._asserted: dict[int, tuple[str, ...]] = {}
+        self._ignored: list[range] = []
         self._ignore_from: int | None = None
 
     def record(self, direction: Direction, monitor: str, message: JsonValue) -> int:
@@ -121,7 +122,7 @@ class Recorder:
         """Puts a lane's events up to a position, as far as no step has them, into the current step."""
         for message in self.raw[: up_to + 1]:
             event = _as_event(message)
-            if event is not None and message.at not in self._claimed and event_lane(message.monitor, event) == lane:
+            if event is not None and self._is_free(message.at) and event_lane(message.monitor, event) == lane:
                 self._claimed.add(message.at)
                 self.add(entry_of_event(message.monitor, event, message.at))
 
@@ -141,7 +142,18 @@ class Recorder:
     def ignore_from_here(self) -> None:
         """What comes from now on is the harness's own cleaning up, and in no step."""
         if self._ignore_from is None:
-            self._ignore_from = self.note("-- the case is over")
+            self._ignore_from = self.note("-- the machine's part is over")
+
+    def listen_again(self) -> None:
+        """Another machine begins: what it says counts again, and the end of the one before is no problem any more."""
+        self.problem = None
+        if self._ignore_from is not None:
+            self._ignored.append(range(self._ignore_from, len(self.raw)))
+            self._ignore_from = None
+
+    def forget_unclaimed(self) -> None:
+        """What has come and no step awaited is in no step."""
+        self._claimed.update(range(len(self.raw)))
 
     def transcript(self, *, keep_pairs: bool, paths: Mapping[str, str]) -> Transcript:
         """All steps; events that nobody awaited go into the last one."""
@@ -149,7 +161,7 @@ class Recorder:
         end = Step(title=END_STEP)
         for message in self.raw[: self._ignore_from]:
             event = _as_event(message)
-            if event is not None and message.at not in self._claimed:
+            if event is not None and self._is_free(message.at):
                 end.entries.append(entry_of_event(message.monitor, event, message.at))
         steps = [*self._steps, end] if end.entries else self._steps
         return Transcript(
@@ -158,6 +170,10 @@ class Recorder:
             keep_pairs=keep_pairs,
             paths=dict(paths),
         )
+
+    def _is_free(self, at: int) -> bool:
+        """Whether what came there counts, and no step has it."""
+        return at not in self._claimed and not any(at in ignored for ignored in self._ignored)
 
     def _finish(self, entry: Entry) -> Entry:
         asserted = self._asserted.get(entry.at)

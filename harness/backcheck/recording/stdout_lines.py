@@ -51,6 +51,12 @@ class StdoutLines:
         """Its result will not be printed."""
         self._pending.remove(request)
 
+    def forget(self) -> None:
+        """The program has ended: nothing is held any more, and no result will be printed."""
+        self.collect()
+        self.suspended.clear()
+        self._pending.clear()
+
     def collect(self) -> None:
         """Takes the lines recorded since the last call."""
         raw = self._recorder.raw

@@ -10,6 +10,7 @@ from typing import Protocol
 from backcheck.sizes import MiB
 
 PIECE_SIZE = MiB
+SECTOR_SIZE = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,11 @@ class Content:
         """Offset and bytes of the whole, piece by piece."""
         for offset in range(0, self.size, PIECE_SIZE):
             yield offset, self.read(offset, min(PIECE_SIZE, self.size - offset))
+
+
+def whole_sectors(size: int) -> int:
+    """The size that a guest sees of a disk of any size."""
+    return -(-size // SECTOR_SIZE) * SECTOR_SIZE
 
 
 class HasContent(Protocol):

@@ -20,6 +20,8 @@ class Conversation:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._jobs: list[Job] = []
+        self._ended_jobs = 0
+        """How many of them were jobs of machines that have ended."""
         self._names: set[str] = set()
         self._next_event: dict[str, int] = {}
         self._stderr_lines = 0
@@ -137,12 +139,12 @@ class Conversation:
     def quit(self) -> Exchange:
         """`quit` as part of the story: the reply, all that the jobs and the machine still say, exit status 0."""
         exchange = self._session.execute("quit", {}, recorded=True)
-        self._session.machine.expect_end(0)
-        self._session.running = False
+        self._session.quit_by_case()
         recorder = self._session.recorder
         last = len(recorder.raw) - 1
         for lane in [*dict.fromkeys(job.id for job in self._jobs), f"{self._session.machine.monitor.name} events"]:
             recorder.claim(lane, last)
+        self._ended_jobs = len(self._jobs)
         return exchange
 
     def _claim_of_refused(self, exchange: Exchange) -> None:

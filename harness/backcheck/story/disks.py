@@ -50,6 +50,18 @@ class Node:
         """See Image.expect_identical; the machine must have been shut down."""
         self.image.expect_identical(expected)
 
+    def resize(self, size: int) -> None:
+        """block_resize, which must succeed; the model of the content is cut or goes on with zeroes."""
+        arguments: JsonObject = {**self._resized, "size": size}
+        self._session.expect_success(self._session.execute("block_resize", arguments, recorded=True))
+        if self._image is not None:
+            self._image.note_resize(size)
+
+    @property
+    def _resized(self) -> JsonObject:
+        """What names it in block_resize."""
+        return {"node-name": self.node_name}
+
     def add_bitmap(
         self,
         name: str,
@@ -86,6 +98,10 @@ class Drive(Node):
     @property
     def argument(self) -> str:
         return self.id
+
+    @property
+    def _resized(self) -> JsonObject:
+        return {"device": self.id}
 
     def write(self, pattern: int, *, offset: int, length: int, expect: str = OK) -> None:
         """The guest writes; `expect` is `ok` or the text of the error that it must get."""

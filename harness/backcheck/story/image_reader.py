@@ -4,14 +4,16 @@ It is a witness, so it is plain and slow, shares no code with the engine, and re
 external data files and unknown incompatible features.
 """
 
+import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from backcheck.errors import UsageError
+from backcheck.json_types import JsonValue
 
 QCOW2_MAGIC = b"QFI\xfb"
 L1_OFFSET_MASK = 0x00FF_FFFF_FFFF_FE00
@@ -45,10 +47,28 @@ def read_image(path: Path, format_name: str) -> Iterator[Reader]:
         if reader.backing_name is None:
             yield reader
             return
-        backing_format = reader.backing_format or _probe(path.parent / reader.backing_name)
-        with read_image(path.parent / reader.backing_name, backing_format) as backing:
+        backing_path = path.parent / file_name(reader.backing_name)
+        with read_image(backing_path, reader.backing_format or _probe(backing_path)) as backing:
             reader.backing = backing
             yield reader
+
+
+def file_name(name: str) -> str:
+    """The file that a name in an image means: itself, `file:` and `blkdebug:` before it, or in a `json:` of nodes.
+
+    A relative one counts from the folder of the image that has it. Raises UsageError when there is no file in it.
+    """
+    if name.startswith("json:"):
+        tree: JsonValue = json.loads(name.removeprefix("json:"))
+        while isinstance(tree, Mapping) and "filename" not in tree:
+            tree = tree.get("file", tree.get("image", tree.get("file.filename")))
+        found = tree.get("filename") if isinstance(tree, Mapping) else tree
+        if not isinstance(found, str):
+            raise UsageError(f"the backing file {name} is not read here: it names no file")
+        return file_name(found)
+    if name.startswith("blkdebug:"):
+        return file_name(name.split(":", 2)[2])
+    return name.removeprefix("file:")
 
 
 class RawReader:

@@ -12,7 +12,7 @@ from pathlib import Path
 from backcheck.errors import UsageError
 from backcheck.json_types import JsonObject, objects
 from backcheck.programs.processes import Finished
-from backcheck.story.contents import Content, HasContent, content_of, first_difference
+from backcheck.story.contents import Content, HasContent, content_of, first_difference, whole_sectors
 from backcheck.story.image_reader import read_image
 from backcheck.story.session import Session
 from backcheck.transcript import State
@@ -53,6 +53,10 @@ class Image:
     def note_write(self, pattern: int, offset: int, length: int) -> None:
         """The model of a write that somebody made."""
         self._content = self._content.written(pattern, offset, length)
+
+    def note_resize(self, size: int) -> None:
+        """The model of a new size, in whole sectors, as a guest sees it."""
+        self._content = self._content.resized(whole_sectors(size))
 
     @property
     def size(self) -> int:

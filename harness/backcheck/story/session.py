@@ -3,6 +3,7 @@
 Cases do not use it; they use what case.py offers.
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,8 +53,11 @@ class Session:
         self.recorder = Recorder(deadline_s=definition.timeout_s)
         self.machine = Machine(implementation, folder, self.recorder)
         self.stdout = StdoutLines(self.recorder)
-        self.arguments: list[str] = []
+        self.nodes: dict[str, JsonObject] = {}
+        """Node name -> options of nodes that were added while a machine ran: the next one begins with them."""
         self.started = False
+        self._arguments: list[str] = []
+        self._killed = False
         self.attached: set[str] = set()
         """Names of the image files that the machine opens."""
         self.running = False
@@ -67,19 +71,34 @@ class Session:
         return [tag for tag in self.breakpoints if tag in self.stdout.suspended]
 
     def add_arguments(self, *arguments: str) -> None:
-        """More of the machine's command line. Raises UsageError when it has started."""
-        if self.started:
+        """More of the machine's command line. Raises UsageError while it runs."""
+        if self.running:
             raise UsageError("the machine has started: add drives before the first guest request, command or backup")
-        self.arguments.extend(arguments)
+        self._arguments.extend(arguments)
 
-    def start(self) -> None:
-        """Starts the machine, if it has not started. Raises UsageError when it has been shut down."""
+    def add_node(self, node_name: str, tree: JsonObject) -> None:
+        """A node by `-blockdev` before a machine starts, by unrecorded `blockdev-add` while it runs."""
+        if self.running:
+            self.expect_success(self.execute("blockdev-add", tree, recorded=False))
+            self.nodes[node_name] = tree
+        else:
+            self.add_arguments("-blockdev", json.dumps(tree))
+
+    def start(self, *, again: bool = False) -> None:
+        """Starts the machine, if none runs: the first, one after another was killed, or `again` after any end.
+
+        Raises UsageError when it has been shut down and nothing says that it is to start again.
+        """
         if self.running:
             return
         if self.started:
-            raise UsageError("the machine has been shut down")
-        self.started = True
-        self.machine.start(self.arguments)
+            if not (again or self._killed):
+                raise UsageError("the machine has been shut down; t.start() starts it again")
+            self.machine = Machine(self.implementation, self.folder, self.recorder)
+            self.recorder.listen_again()
+        self.started, self._killed = True, False
+        late = [argument for tree in self.nodes.values() for argument in ("-blockdev", json.dumps(tree))]
+        self.machine.start([*self._arguments, *late])
         self.running = True
 
     def execute(self, name: str, arguments: JsonObject, *, recorded: bool) -> Exchange:
@@ -103,6 +122,8 @@ class Session:
             exchange = self.machine.monitor.send(message, name, arguments)
         if recorded:
             self.record_exchange(exchange)
+        if name == "blockdev-del" and exchange.error_class is None:
+            self.nodes.pop(str(arguments["node-name"]), None)
         self.stdout.collect()
         return exchange
 
@@ -158,7 +179,29 @@ class Session:
             raise UsageError(f"the breakpoint {held[0]} holds a request: release it before the machine ends")
         self.recorder.ignore_from_here()
         self.machine.quit()
+        self._ended()
+
+    def kill(self) -> None:
+        """Kills the machine in the middle of what it does. What nobody awaited is in no step."""
+        if not self.running:
+            raise UsageError("no machine runs that could be killed")
+        self.stdout.collect()
+        self.recorder.ignore_from_here()
+        self.recorder.forget_unclaimed()
+        self._ended()
+        self._killed = True
+
+    def quit_by_case(self) -> None:
+        """The case has said `quit`: the machine must end by itself."""
+        self.machine.expect_end(0)
+        self._ended()
+
+    def _ended(self) -> None:
+        """Lets go of a machine that has ended, or ends it at once."""
         self.running = False
+        self.machine.kill()
+        self.stdout.forget()
+        self.breakpoints.clear()
 
     def close(self) -> None:
         """Kills the machine, if it runs, and frees what it had."""
