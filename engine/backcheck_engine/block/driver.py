@@ -228,6 +228,9 @@ class Driver(ImageUpkeep, ABC):
     def drain_end(self) -> None:
         """Undo one drain_begin."""
 
+    async def become_read_only(self) -> None:
+        """The node, which was flushed, is about to become read-only: leave the image as it shall stay."""
+
     async def close(self) -> None:
         """Write back metadata and let go of resources. Children are detached by the node afterwards."""
 

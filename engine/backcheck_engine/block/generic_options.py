@@ -22,6 +22,8 @@ _FLAGS = ("read-only", "auto-read-only", "cache.direct", "cache.no-flush", "forc
 class Inherited:
     """What a node's parent, or the program that opens it, decides unless its own options do."""
 
+    parent: "Node | None" = None
+    """For whom the node is opened."""
     read_only: bool = False
     auto_read_only: bool = False
     direct: bool = False
@@ -40,6 +42,7 @@ class Inherited:
         is_backing = ChildRole.COW in role
         is_format = parent.driver_kind is DriverKind.FORMAT
         return Inherited(
+            parent=parent,
             read_only=is_backing or parent.read_only,
             auto_read_only=not is_backing and parent.auto_read_only,
             direct=parent.cache.direct,

@@ -68,6 +68,8 @@ class Node(NodeIO):
         """Whether the format was guessed."""
         self.no_io = False
         """Whether it was opened only for its metadata, without its backing."""
+        self.inherits_from: Node | None = None
+        """The parent whose options it took over, if it was opened for one."""
         self.monitor_owned = False
         self.encrypted = False
         self.blockers = Blockers()

@@ -251,6 +251,7 @@ class _Opening:
         node.driver_kind = chosen.kind
         node.options = options.as_flat()
         node.no_io = self.inherited.no_io
+        node.inherits_from = self.inherited.parent
         node_name = options.take_str("node-name")
         shown = below.filename if below is not None else str(options.peek("filename") or "")
         if chosen.needs_filename and not shown:

@@ -35,6 +35,7 @@ TypedHandler: TypeAlias = "Callable[[Context, ArgumentsT], Awaitable[JsonValue]]
 FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "backup": ("drive-backup", "blockdev-backup"),
     "transaction": ("transaction",),
+    "snapshot": ("blockdev-snapshot", "blockdev-snapshot-sync"),
     "job": (
         "block-job-cancel",
         "block-job-change",
@@ -74,6 +75,8 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
         "query-uuid",
         "query-version",
     ),
+    "io_limits": ("block_set_io_throttle",),
+    "object": ("object-add", "object-del", "qom-get", "qom-list", "qom-set"),
     "machine_control": ("cont", "quit", "stop", "system_powerdown", "system_reset", "system_wakeup"),
     "hmp": ("human-monitor-command",),
 }
