@@ -120,6 +120,19 @@ def _bitmap_info(bitmap: DirtyBitmap, release: Release) -> JsonValue:
     }
     if bitmap.name is not None:
         info["name"] = bitmap.name
+    if bitmap.inconsistent:
+        info["inconsistent"] = True
     if release < QEMU_7_2:
-        info["status"] = "active" if bitmap.recording else "disabled"
+        info["status"] = _bitmap_status(bitmap)
     return info
+
+
+def _bitmap_status(bitmap: DirtyBitmap) -> str:
+    """DirtyBitmapStatus, which was taken out of QAPI in 6.0: the first of these that is so."""
+    states = (
+        ("inconsistent", bitmap.inconsistent),
+        ("frozen", bitmap.successor is not None),
+        ("locked", bitmap.busy),
+        ("disabled", not bitmap.recording),
+    )
+    return next((name for name, is_so in states if is_so), "active")
