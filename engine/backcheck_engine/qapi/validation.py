@@ -107,7 +107,7 @@ class Validator:
         for member in alternate.members:
             if self._fits(value, member.type):
                 return self._value(value, member.type, path)
-        raise _wrong_type(path, alternate.name)
+        raise _wrong_type(_last(path), alternate.name)
 
     def _fits(self, value: JsonValue, type_name: str) -> bool:
         """Whether the JSON type of a value is that of a type."""
