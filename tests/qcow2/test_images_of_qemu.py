@@ -117,30 +117,6 @@ def test_unknown_extensions_and_features_are_kept_or_cleared(tmp_path: Path) -> 
     assert (info["backing-filename"], info["backing-filename-format"]) == ("base", "raw")
 
 
-@needs_qemu
-def test_persistent_bitmaps_do_not_claim_to_know_new_writes(tmp_path: Path) -> None:
-    path = tmp_path / "t.qcow2"
-    qemu_img("create", "-q", "-f", "qcow2", path, "1M")
-    qemu_img("bitmap", "--add", path, "b0")
-
-    async def look() -> JsonValue:
-        async with opened(path, read_only=True) as node:
-            specific = node.driver.specific_info()
-            assert specific is not None
-            return specific["data"]
-
-    async def write() -> None:
-        async with opened(path) as node:
-            await node.pwrite(0, bytes(512))
-
-    expected = json.loads(qemu_img("info", "--output=json", path))["format-specific"]["data"]
-    assert run(look) == expected
-    run(write)
-    check(path)
-    bitmap = json.loads(qemu_img("info", "--output=json", path))["format-specific"]["data"]["bitmaps"][0]
-    assert "in-use" in bitmap["flags"]
-
-
 INFO_OPTIONS = [
     "compat=0.10",
     "compat=1.1,lazy_refcounts=on",

@@ -230,10 +230,8 @@ class References:
             self._error(f"ERROR {error.message}")
             return
         for bitmap in bitmaps:
-            self._add(bitmap.table_offset, 8 * bitmap.table_size)
-            if 8 * bitmap.table_size > MAX_L1:
-                continue
-            data = await self._image.file.pread(bitmap.table_offset, 8 * bitmap.table_size)
+            self._add(bitmap.table_offset, 8 * bitmap.table_entries)
+            data = await self._image.file.pread(bitmap.table_offset, 8 * bitmap.table_entries)
             for entry in unpack_words(data):
                 if entry & OFFSET_MASK:
                     self._add(entry & OFFSET_MASK, self._geometry.cluster_size)

@@ -10,7 +10,12 @@ from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
 from backcheck_engine.block.image_upkeep import CheckResult, Repair, Snapshot
 from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
 from backcheck_engine.drivers.format.qcow2 import reading, status
-from backcheck_engine.drivers.format.qcow2.bitmaps import mark_in_use, read_directory
+from backcheck_engine.drivers.format.qcow2.bitmaps import (
+    check_new_bitmap,
+    load_bitmaps,
+    remove_bitmap,
+    store_bitmaps,
+)
 from backcheck_engine.drivers.format.qcow2.compressed_writing import CompressedWriter
 from backcheck_engine.drivers.format.qcow2.header import MAX_BACKING_NAME, Incompatible
 from backcheck_engine.drivers.format.qcow2.opening import open_image
@@ -45,7 +50,6 @@ class Qcow2Driver(Driver):
         self._compressed_writer: CompressedWriter
         self._zeroer: Zeroer
         self._resizer: Resizer
-        self._changed = False
         self._is_open = False
 
     @classmethod
@@ -57,7 +61,7 @@ class Qcow2Driver(Driver):
         driver._compressed_writer = CompressedWriter(image, driver._writer)
         driver._zeroer = Zeroer(image, driver._writer)
         driver._resizer = Resizer(image, driver._writer, driver._zeroer)
-        image.bitmaps = await read_directory(image)
+        await load_bitmaps(image)
         if opener.node.is_writable and not opener.check and Incompatible.DIRTY in image.header.incompatible:
             await driver._repair_dirty()
         driver._is_open = True
@@ -70,19 +74,19 @@ class Qcow2Driver(Driver):
         return await reading.read(self.image, offset, length)
 
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
-        await self._before_change()
+        self.image.check_usable()
         await self._writer.write(offset, data)
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
-        await self._before_change()
+        self.image.check_usable()
         await self._zeroer.write_zeroes(offset, length, may_unmap=RequestFlag.MAY_UNMAP in flags)
 
     async def pwrite_compressed(self, offset: int, data: Buffer) -> None:
-        await self._before_change()
+        self.image.check_usable()
         await self._compressed_writer.write(offset, data)
 
     async def discard(self, offset: int, length: int) -> None:
-        await self._before_change()
+        self.image.check_usable()
         await self._zeroer.discard(offset, length)
 
     async def flush(self) -> None:
@@ -96,7 +100,7 @@ class Qcow2Driver(Driver):
         return await status.block_status(self.image, offset, length)
 
     async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
-        await self._before_change()
+        self.image.check_usable()
         await self._resizer.resize(size, exact=exact, preallocation=preallocation, zero=zero)
 
     async def load_vmstate(self, offset: int, length: int) -> Buffer:
@@ -105,13 +109,14 @@ class Qcow2Driver(Driver):
     async def save_vmstate(self, offset: int, data: Buffer) -> None:
         await self.pwrite(self.info().vm_state_offset + offset, data)
 
-    async def _before_change(self) -> None:
-        self.image.check_usable()
-        if not self._changed:
-            self._changed = True
-            if self.image.bitmaps:
-                async with self.image.lock:
-                    await mark_in_use(self.image)
+    # Dirty bitmaps that outlive the program.
+
+    async def check_new_bitmap(self, name: str, granularity: int) -> None:
+        check_new_bitmap(self.image, name, granularity)
+
+    async def remove_stored_bitmap(self, name: str) -> None:
+        async with self.image.lock:
+            await remove_bitmap(self.image, name)
 
     # Facts.
 
@@ -157,7 +162,7 @@ class Qcow2Driver(Driver):
             await self.image.flush_file()
 
     async def make_empty(self) -> None:
-        await self._before_change()
+        self.image.check_usable()
         size = self.image.geometry.round_up(self.image.size)
         await self._writer.settle(0, size)
         try:
@@ -179,13 +184,23 @@ class Qcow2Driver(Driver):
     # Life.
 
     async def close(self) -> None:
-        if not self._is_open or not self.node.is_writable or self.image.is_lost:
+        if not self._is_open or self.image.is_lost:
             return
         async with self.image.lock:
+            await self._store_bitmaps()
+            if not self.node.is_writable:
+                return
             try:
                 await self._write_back()
             except BlockError as error:
                 print(f"{program_name()}: Failed to flush the L2 table cache: {error.message}", file=sys.stderr)
+
+    async def _store_bitmaps(self) -> None:
+        try:
+            await store_bitmaps(self.image)
+        except BlockError as error:
+            where = f"Lost persistent bitmaps during inactivation of node '{self.node.device_or_node_name}'"
+            print(f"{program_name()}: {where}: {error.message}", file=sys.stderr)
 
     async def _write_back(self) -> None:
         await self.image.flush_caches()

@@ -102,6 +102,10 @@ class Extension:
     data: bytes
 
 
+BITMAPS_FIELDS = struct.Struct(">IIQQ")
+"""The bitmaps extension: count, reserved, directory size, directory offset."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BitmapsExtension:
     """Where the directory of persistent bitmaps is."""
@@ -110,21 +114,9 @@ class BitmapsExtension:
     directory_size: int
     directory_offset: int
 
-    _FIELDS = struct.Struct(">IIQQ")
-
     def pack(self) -> bytes:
         """The extension's data."""
-        return self._FIELDS.pack(self.count, 0, self.directory_size, self.directory_offset)
-
-    @classmethod
-    def unpack(cls, data: bytes) -> BitmapsExtension:
-        """Read the extension's data, refusing what QEMU refuses."""
-        if len(data) != cls._FIELDS.size:
-            raise BlockError("bitmaps_ext: Invalid extension length", errno.EINVAL)
-        count, reserved, size, offset = cls._FIELDS.unpack(data)
-        if reserved:
-            raise BlockError("bitmaps_ext: Reserved field is not zero", errno.EINVAL)
-        return cls(count=count, directory_size=size, directory_offset=offset)
+        return BITMAPS_FIELDS.pack(self.count, 0, self.directory_size, self.directory_offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +146,8 @@ class Header:
     backing_format: str = ""
     data_file: str = ""
     bitmaps: BitmapsExtension | None = None
+    has_stale_bitmaps: bool = False
+    """Whether there was a bitmaps extension that is not to be trusted, nor to be written again."""
     encryption: bytes = b""
     unknown_fields: bytes = b""
     """Header bytes after those that are known, kept on update."""

@@ -21,7 +21,7 @@ from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
-    from backcheck_engine.drivers.format.qcow2.bitmaps import StoredBitmap
+    from backcheck_engine.drivers.format.qcow2.bitmap_directory import DirectoryEntry
     from backcheck_engine.drivers.format.qcow2.snapshots import StoredSnapshot
 
 _SIZE_AT = 24
@@ -44,7 +44,8 @@ class Image:
         self.size = header.size
         self.snapshots: list[StoredSnapshot] = []
         self.snapshot_table_length = 0
-        self.bitmaps: list[StoredBitmap] = []
+        self.bitmaps: list[DirectoryEntry] = []
+        """What the bitmap directory in the file says."""
         self.metadata = MetadataMap(self)
         self.l2: MetadataCache[array[int]] = MetadataCache(
             self,

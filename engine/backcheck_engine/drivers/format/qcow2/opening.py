@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.child import ChildRole
 from backcheck_engine.drivers.format.qcow2 import header as headers
+from backcheck_engine.drivers.format.qcow2.bitmap_directory import check_extension_length, parse_extension
 from backcheck_engine.drivers.format.qcow2.header import (
     Autoclear,
     BitmapsExtension,
@@ -18,6 +20,7 @@ from backcheck_engine.drivers.format.qcow2.header import (
 )
 from backcheck_engine.drivers.format.qcow2.image import Image
 from backcheck_engine.drivers.format.qcow2.options import take_options
+from backcheck_engine.drivers.format.qcow2.resize import program_name
 from backcheck_engine.drivers.format.qcow2.snapshots import (
     SnapshotTableTooShort,
     parse_snapshots,
@@ -28,6 +31,15 @@ from backcheck_engine.errors import BlockError
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
     from backcheck_engine.block.opening import Opener
+
+
+_WARNINGS: Final = {
+    2: "This qcow2 v2 image contains bitmaps, but they may have been modified by a program without persistent bitmap "
+    "support; so now they must all be considered inconsistent",
+    3: "a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent",
+}
+_LEAK_HINT: Final = "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix."
+"""QEMU ends no line after this."""
 
 
 async def read_header(file: Node, *, writable: bool, check: bool) -> Header:
@@ -60,7 +72,8 @@ def _with_extensions(header: Header, area: bytes) -> Header:
             case ExtensionType.DATA_FILE:
                 header = replace(header, data_file=data.split(b"\0")[0].decode("utf-8", "surrogateescape"))
             case ExtensionType.BITMAPS:
-                header = replace(header, bitmaps=_bitmaps(header, data))
+                bitmaps = _bitmaps(header, data)
+                header = replace(header, bitmaps=bitmaps, has_stale_bitmaps=bitmaps is None)
             case ExtensionType.ENCRYPTION:
                 header = replace(header, encryption=data)
             case ExtensionType.FEATURE_NAMES:
@@ -72,16 +85,12 @@ def _with_extensions(header: Header, area: bytes) -> Header:
 
 def _bitmaps(header: Header, data: bytes) -> BitmapsExtension | None:
     """The bitmaps extension, unless a program that did not know it wrote to the image since."""
-    bitmaps = BitmapsExtension.unpack(data)
-    if Autoclear.BITMAPS not in header.autoclear:
-        return None
-    if bitmaps.count == 0:
-        raise BlockError("found bitmaps extension with zero bitmaps", errno.EINVAL)
-    if bitmaps.directory_offset & ((1 << header.cluster_bits) - 1):
-        raise BlockError("invalid bitmap directory offset", errno.EINVAL)
-    if bitmaps.directory_size > 64 << 20:
-        raise BlockError("bitmap directory size is too large", errno.EINVAL)
-    return bitmaps
+    if Autoclear.BITMAPS in header.autoclear:
+        return parse_extension(data, 1 << header.cluster_bits)
+    check_extension_length(data)
+    text = f"{program_name()}: warning: {_WARNINGS[header.version]}\n{_LEAK_HINT}"
+    print(text, end="", file=sys.stderr, flush=True)
+    return None
 
 
 def _with_backing_name(header: Header, area: bytes) -> Header:
@@ -113,7 +122,7 @@ async def open_image(opener: Opener) -> Image:
         opener.set_backing(header.backing_name, header.backing_format)
     await _read_snapshots(image)
     if writable and not opener.check:
-        await _clear_unknown_features(image)
+        await _drop_stale_features(image)
     return image
 
 
@@ -162,8 +171,9 @@ async def _read_snapshots(image: Image) -> None:
         break
 
 
-async def _clear_unknown_features(image: Image) -> None:
-    """Clear autoclear bits that mean nothing to us, since we are going to write."""
-    known = Autoclear(int(image.header.autoclear) & headers.KNOWN_AUTOCLEAR)
-    if known != image.header.autoclear:
-        await image.update_header(autoclear=known)
+async def _drop_stale_features(image: Image) -> None:
+    """Clear autoclear bits that mean nothing to us, since we are going to write, and forget bitmaps out of date."""
+    header = image.header
+    known = Autoclear(int(header.autoclear) & headers.KNOWN_AUTOCLEAR)
+    if known != header.autoclear or header.has_stale_bitmaps:
+        await image.update_header(autoclear=known, has_stale_bitmaps=False)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.request import SECTOR_SIZE
+from backcheck_engine.drivers.format.qcow2.bitmaps import check_resize
 from backcheck_engine.drivers.format.qcow2.in_flight import Allocation
 from backcheck_engine.drivers.format.qcow2.mapping import lookup
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
@@ -38,8 +39,7 @@ class Resizer:
             raise BlockError(f"The new size must be a multiple of {SECTOR_SIZE}", errno.EINVAL)
         if image.snapshots and image.header.version < 3:
             raise BlockError("Can't resize a v2 image which has snapshots", errno.ENOTSUP)
-        if image.header.bitmaps is not None:
-            raise BlockError("Cannot resize an image with persistent bitmaps", errno.ENOTSUP)
+        check_resize(image)
         if size < image.size and preallocation != "off":
             raise BlockError("Preallocation can't be used for shrinking an image", errno.EINVAL)
         await self._writer.settle(0, max(size, image.size))
