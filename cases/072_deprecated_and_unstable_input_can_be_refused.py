@@ -17,7 +17,10 @@ def run(t: Case) -> None:
 
     t.step("drive-backup is no command then, and no action")
     t.expect_error(
-        "drive-backup", WANTED, error_class="CommandNotFound", error="Deprecated command drive-backup disabled by policy"
+        "drive-backup",
+        WANTED,
+        error_class="CommandNotFound",
+        error="Deprecated command drive-backup disabled by policy",
     )
     actions = {"actions": [{"type": "drive-backup", "data": WANTED}]}
     t.expect_error("transaction", actions, error="Deprecated value drive-backup disabled by policy")

@@ -21,7 +21,9 @@ def run(t: Case) -> None:
     job = t.drive_backup(disk, "target.img", sync="top")
     job.wait().expect_completed().expect(len=6 * 64 * KiB, offset=6 * 64 * KiB)
     info = job.target.info()
-    t.expect("backing of target.img", [info["backing-filename"], info["backing-filename-format"]], ["base.img", "qcow2"])
+    t.expect(
+        "backing of target.img", [info["backing-filename"], info["backing-filename-format"]], ["base.img", "qcow2"]
+    )
     job.target.record_map()
     job.target.expect_identical(before)
     job.target.expect_clean()
@@ -37,4 +39,3 @@ def run(t: Case) -> None:
     t.existing_image("flat.img", format="raw").expect_identical(before)
     t.img("commit", "-q", "-f", "qcow2", "target.img")
     base.expect_identical(before)
-

@@ -1,4 +1,4 @@
-"""The target of sync=none lies over the live disk, whatever backing file it names, and so shows the disk at the start."""
+"""The target of sync=none lies over the live disk, whatever backing file it names, and shows the disk at the start."""
 
 from backcheck import Case, KiB, MiB, case
 

@@ -1,4 +1,4 @@
-"""An overlay's backing file has the name that QEMU holds: of no filter, as relative as it was, json where there is none."""
+"""A backing file is named as QEMU has it: by no filter's name, relative as it was, and by json where there is no name."""
 
 from backcheck import Case, JsonObject, KiB, MiB, case
 

@@ -1,4 +1,4 @@
-"""vpc rounds the size of a target, which stays behind when that is refused; vmdk wants vmdk below it, and is not made."""
+"""vpc rounds the size of a target, which is left behind when that is refused; vmdk wants vmdk below it."""
 
 from backcheck import Case, MiB, case
 
