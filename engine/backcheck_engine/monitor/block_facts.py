@@ -46,8 +46,8 @@ def device_info(node: Node, release: Release, backend: BlockBackend | None = Non
         info["active"] = True
     if release >= QEMU_11_1:
         info["children"] = [{"node-name": child.node.node_name, "child": name} for name, child in node.children.items()]
-    if node.backing_file:
-        info["backing_file"] = node.auto_backing_file
+    if node.overlaid is not None:
+        info["backing_file"] = node.overlaid.filename
     if node.bitmaps:
         info["dirty-bitmaps"] = [_bitmap_info(bitmap, release) for bitmap in node.bitmaps]
     return info
