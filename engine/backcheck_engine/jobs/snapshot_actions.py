@@ -1,4 +1,4 @@
-"""The actions `blockdev-snapshot` and `blockdev-snapshot-sync`: an overlay is put above a node, which becomes read-only.
+"""The actions `blockdev-snapshot` and `blockdev-snapshot-sync`: an overlay goes above a node, which becomes read-only.
 
 The overlay is made and put in place while the transaction is prepared, and taken out again when that fails; an image
 that was made stays where it is.
