@@ -102,7 +102,7 @@ class Case(Starting):
             named |= dotted(image_node(image, fault=fault, breakpoints=breakpoints))
         named |= {wire_name(key): value for key, value in drive_options.items()}
         self._session.add_arguments("-drive", ",".join(f"{key}={value}" for key, value in named.items()))
-        self._session.attached.add(image.name)
+        self._session.attached[image.name] = node_name
         return Drive(self._session, id, node_name, image, breakpoints=breakpoints)
 
     def node(
@@ -127,7 +127,7 @@ class Case(Starting):
             tree = image_node(image, fault=fault)
         self._session.add_node(node_name, {"node-name": node_name, **tree})
         if image is not None:
-            self._session.attached.add(image.name)
+            self._session.attached[image.name] = node_name
         return Node(self._session, node_name, image)
 
     def start(self, *arguments: str) -> None:

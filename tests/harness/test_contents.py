@@ -40,6 +40,14 @@ def test_resizing_cuts_or_adds_zeroes(made: list[tuple[int, int, int]], size: in
     assert resized.read(0, size) == bytes(model(made)[:size].ljust(size, b"\0"))
 
 
+@given(writes, st.lists(st.tuples(st.integers(0, SIZE - 1), st.integers(0, SIZE)), max_size=4))
+def test_only_some_ranges(made: list[tuple[int, int, int]], kept: list[tuple[int, int]]) -> None:
+    expected = bytearray(SIZE)
+    for offset, length in kept:
+        expected[offset : offset + length] = model(made)[offset : offset + length]
+    assert content(made).only(*kept).read(0, SIZE) == expected
+
+
 def test_a_kept_content_does_not_change() -> None:
     before = Content(size=SIZE)
     after = before.written(0x11, 0, SIZE)

@@ -28,6 +28,7 @@ def test_a_restart_keeps_drives_nodes_and_persistent_bitmaps(qemu: Implementatio
         disk.write(0x11, offset=0, length=MiB)
         late, gone = t.node("late", size=4 * MiB), t.node("gone", size=MiB)
         t.qmp("blockdev-del", node_name="gone")
+        gone.expect_identical(gone)
         t.blockdev_backup(disk, late, auto_dismiss=False).wait().expect_completed()
         t.step("again")
         t.restart("-blockdev", "driver=null-co,node-name=extra,size=1048576")

@@ -40,6 +40,19 @@ class Content:
         )
         return Content(size=size, fills=fills)
 
+    def only(self, *kept: tuple[int, int]) -> "Content":
+        """The same in these ranges, offset and length each, and zeroes elsewhere: what a job that copies them leaves.
+
+        Ranges may reach over the end, as clusters do.
+        """
+        content = self
+        end = 0
+        for offset, length in [*sorted(kept), (self.size, 0)]:
+            if offset > end:
+                content = content.written(0, end, offset - end)
+            end = max(end, offset + length)
+        return content
+
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset` on."""
         data = bytearray(length)

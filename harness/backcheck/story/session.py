@@ -58,8 +58,8 @@ class Session:
         self.started = False
         self._arguments: list[str] = []
         self._killed = False
-        self.attached: set[str] = set()
-        """Names of the image files that the machine opens."""
+        self.attached: dict[str, str] = {}
+        """Names of the image files that the machine opens -> the node that has them."""
         self.running = False
         self.breakpoints: list[str] = []
         """Tags of the breakpoints that are set."""
@@ -123,9 +123,14 @@ class Session:
         if recorded:
             self.record_exchange(exchange)
         if name == "blockdev-del" and exchange.error_class is None:
-            self.nodes.pop(str(arguments["node-name"]), None)
+            self._forget_node(str(arguments["node-name"]))
         self.stdout.collect()
         return exchange
+
+    def _forget_node(self, node_name: str) -> None:
+        """A node is gone: its image is free, and the next machine does not begin with it."""
+        self.nodes.pop(node_name, None)
+        self.attached = {image: node for image, node in self.attached.items() if node != node_name}
 
     def record_exchange(self, exchange: Exchange) -> None:
         monitor = self.machine.monitor.name
