@@ -151,6 +151,12 @@ class BackupJob(BlockJob):
         if self._call is not None:
             self._call.kick()
 
+    @property
+    def ends_at_once(self) -> bool:
+        """Whether there is nothing to copy, so that the job is over before the reply to the command that made it."""
+        waits = self._options.sync in (SyncMode.TOP, SyncMode.NONE)
+        return not self._is_old and not waits and not self._copy.bitmap.count
+
     def commit(self) -> None:
         """The bitmap is settled when the job is finalized, not before."""
         if self._bitmap is not None:
@@ -159,6 +165,9 @@ class BackupJob(BlockJob):
     def abort(self) -> None:
         """Likewise, for a job that failed, was cancelled or never started."""
         if self._bitmap is not None:
+            if self._is_old and not self.is_started:
+                # Before 6.0 nothing was marked until the job ran, and so nothing was owed.
+                self._copy.bitmap.clear_all()
             self._bitmap.settle(succeeded=False, copy=self._copy)
 
     async def clean(self) -> None:

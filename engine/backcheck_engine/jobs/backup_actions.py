@@ -51,6 +51,15 @@ class BackupAction(Action):
             self._job.settle_error()
             await self._job.group.abort(self._job)
 
+    async def settled(self) -> None:
+        """For who runs this action alone: return when the job is over, or pending, if it had nothing to do."""
+        assert self._job is not None
+        if self._job.ends_at_once:
+            await self._job.run_is_over.wait()
+            # Whoever comes after the job's own completion has seen all of it.
+            async with self._jobs.completing:
+                pass
+
     async def clean(self) -> None:
         await self._drained.aclose()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from backcheck_engine.block.backend import OnError
-from backcheck_engine.jobs.backup_actions import BlockdevBackupAction, DriveBackupAction
+from backcheck_engine.jobs.backup_actions import BackupAction, BlockdevBackupAction, DriveBackupAction
 from backcheck_engine.jobs.backup_options import BackupOptions, BitmapMode, SyncMode
 from backcheck_engine.jobs.backup_target import DriveTarget
 from backcheck_engine.monitor.action_registry import perform, transaction_action
@@ -97,12 +97,16 @@ def drive_backup_action(context: Context, arguments: DriveBackupArguments) -> Dr
 @command("blockdev-backup", BlockdevBackupArguments)
 async def blockdev_backup(context: Context, arguments: BlockdevBackupArguments) -> JsonValue:
     """Back up a device to a node."""
-    await perform(context, blockdev_backup_action(context, arguments))
-    return {}
+    return await _back_up(context, blockdev_backup_action(context, arguments))
 
 
 @command("drive-backup", DriveBackupArguments)
 async def drive_backup(context: Context, arguments: DriveBackupArguments) -> JsonValue:
     """Back up a device to a file."""
-    await perform(context, drive_backup_action(context, arguments))
+    return await _back_up(context, drive_backup_action(context, arguments))
+
+
+async def _back_up(context: Context, action: BackupAction) -> JsonValue:
+    await perform(context, action)
+    await action.settled()
     return {}

@@ -87,14 +87,17 @@ def _set_common(
 async def _look_at_backing(
     graph: Graph, filename: str, backing: str, values: CreateOptions, warn: Callable[[str], None] | None
 ) -> None:
-    """Open the backing file to see that it is there, what its format is, and how large it is."""
+    """Open the backing file with its own chain to see that all is there, what its format is, and how large it is.
+
+    That it is in use elsewhere does not matter: nothing of its content is read.
+    """
     from backcheck_engine.block.opening import open_node
 
     kind = values.text("backing_fmt")
-    tree: JsonObject = {} if kind is None else {"driver": kind}
+    tree: JsonObject = {"force-share": True} if kind is None else {"force-share": True, "driver": kind}
     name = relative_to_image(filename, backing)
     try:
-        node = await open_node(graph, tree, filename=name, read_only=True, no_backing=True, no_io=True)
+        node = await open_node(graph, tree, filename=name, read_only=True)
     except EngineError as error:
         refused = BlockError(error.message, error.errno)
         refused.hint = "Could not open backing image."
