@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -138,6 +139,16 @@ def converse(
         return [conversation.step(command) for command in commands]
 
 
+@functools.cache
+def _made(disks: tuple[tuple[str, ...], ...]) -> dict[str, bytes]:
+    """The images, each given by its name, the options of its creation, and its size."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, *options, size in disks:
+            command = [sys.executable, "-m", "backcheck_engine.tools.img", "create", "-q", *options, name, size]
+            subprocess.run(command, check=True, cwd=folder)
+        return {name: Path(folder, name).read_bytes() for name, *_ in disks}
+
+
 def assert_alike(
     release: str, folder: Path, disks: dict[str, list[str]], arguments: list[str], commands: list[Command]
 ) -> None:
@@ -146,14 +157,12 @@ def assert_alike(
     `disks` are files by name, each with the arguments of its creation: options, and its size at last.
     """
     real = real_program(release)
-    made = folder / "made"
-    made.mkdir()
-    for name, (*options, size) in disks.items():
-        command = [sys.executable, "-m", "backcheck_engine.tools.img", "create", "-q", *options, name, size]
-        subprocess.run(command, check=True, cwd=made)
     shown = []
     for side, program in (("real", (real,)), ("engine", ENGINE)):
-        shutil.copytree(made, folder / side)
-        shown.append(converse(release, program, folder / side, arguments, commands))
+        here = folder / side
+        here.mkdir()
+        for name, content in _made(tuple((name, *creation) for name, creation in disks.items())).items():
+            (here / name).write_bytes(content)
+        shown.append(converse(release, program, here, arguments, commands))
     for command, theirs, ours in zip(commands, *shown, strict=True):
         assert ours == theirs, f"after {command}"

@@ -18,9 +18,7 @@ class NodeIO(NodeZeroes):
     """The whole half of `Node` that carries requests."""
 
     async def pwrite_compressed(self, offset: int, data: Buffer) -> None:
-        """Write `data` compressed, where the driver can (ENOTSUP elsewhere)."""
-        if not self.driver.supports_compressed_writes:
-            raise BlockError.from_errno(errno.ENOTSUP)
+        """Write `data` compressed, where the driver can (ENOTSUP elsewhere, as late as any other failure)."""
         await self.pwrite(offset, data, RequestFlag.WRITE_COMPRESSED)
 
     async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
