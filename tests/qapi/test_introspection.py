@@ -17,6 +17,9 @@ ARGUMENTS = ["-machine", "none", "-nodefaults", "-display", "none", "-S", "-qmp"
 
 Entry = dict[str, object]
 
+FEWER_TYPES = ("object-add",)
+"""Commands whose union has only the object types that block devices use, as in a QEMU built with less."""
+
 
 def schema_of(program: list[str], environment: dict[str, str]) -> dict[str, Entry]:
     """The entries of a program's schema, by name."""
@@ -73,6 +76,9 @@ class Comparison:
         if "element-type" in real:
             self.types(f"{path}[]", real["element-type"], engine["element-type"])
         if real["meta-type"] == "enum":
+            if path.split(".")[0] in FEWER_TYPES:
+                assert set(engine["values"]) <= set(real["values"])
+                return
             self.values(f"{path} values", real["values"], engine["values"])
             self.values(f"{path} members", by_name(real.get("members")), by_name(engine.get("members")))
         else:
@@ -105,6 +111,8 @@ class Comparison:
 
     def variants(self, path: str, real: list[Entry], engine: list[Entry]) -> None:
         others = {variant["case"]: variant for variant in engine}
+        if path in FEWER_TYPES:
+            real = [variant for variant in real if variant["case"] in others]
         self.values(f"{path} cases", sorted(str(v["case"]) for v in real), sorted(str(v["case"]) for v in engine))
         for variant in real:
             if variant["case"] in others:

@@ -14,6 +14,8 @@ from backcheck_engine import release
 from backcheck_engine.block.child import Child
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import Buffer, RequestFlag
+from backcheck_engine.block.throttle_group import ThrottleMember
+from backcheck_engine.block.throttling import IoDirection, ThrottleLimits
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ class BlockBackend:
         self.io_status_enabled = False
         self.io_status = IoStatus.OK
         self.accounting = Accounting()
+        self.throttle: ThrottleMember | None = None
+        """Its membership in a throttle group, while its reads and writes are limited."""
         self.in_flight = 0
         self.quiesced = 0
         self._queue: deque[asyncio.Future[None]] = deque()
@@ -126,7 +130,8 @@ class BlockBackend:
         await root.node.unref()
 
     async def close(self) -> None:
-        """Let the medium and the name go."""
+        """Let the medium, the throttle group and the name go."""
+        self.limit(None, ThrottleLimits())
         await self.remove()
         if self.name:
             self.graph.remove_backend(self)
@@ -136,6 +141,25 @@ class BlockBackend:
         if self.root is not None:
             self.graph.set_permissions(self.root, permissions, shared)
         self.permissions, self.shared = permissions, shared
+
+    # I/O limits.
+
+    def limit(self, group_name: str | None, limits: ThrottleLimits) -> None:
+        """Limit its reads and writes, together with the other members of a group, or with no limits, no longer.
+
+        Without a name the group is the one that it is in, or else one of its own.
+        """
+        member = self.throttle
+        if member is not None and (not limits.is_any() or group_name not in (None, member.group.name)):
+            self.throttle = None
+            member.leave()
+            self.graph.throttle_groups.forget_unused(member.group)
+        if limits.is_any():
+            if self.throttle is None:
+                self.throttle = ThrottleMember(self.graph.throttle_groups.shared(group_name or self.name))
+                for _ in range(self.quiesced):
+                    self.throttle.drain_begin()
+            self.throttle.group.configure(limits)
 
     # As an owner of its edge.
 
@@ -148,8 +172,10 @@ class BlockBackend:
         return name if old else f"block device '{name}'"
 
     def drained_begin(self, child: Child) -> None:
-        """Queue new requests."""
+        """Queue new requests, and hold back none that is on its way."""
         self.quiesced += 1
+        if self.throttle:
+            self.throttle.drain_begin()
 
     def drained_poll(self, child: Child) -> bool:
         """Whether requests that are not queued are still in flight."""
@@ -158,6 +184,8 @@ class BlockBackend:
     def drained_end(self, child: Child) -> None:
         """Let queued requests go, in the order in which they came. From now on they are in flight."""
         self.quiesced -= 1
+        if self.throttle:
+            self.throttle.drain_end()
         if not self.quiesced:
             while self._queue:
                 waiter = self._queue.popleft()
@@ -175,6 +203,8 @@ class BlockBackend:
         await self._enter()
         try:
             self._check_range(offset, length)
+            if self.throttle:
+                await self.throttle.admit(IoDirection.READ, length)
             return await self.inserted_node().pread(offset, length)
         finally:
             self._leave()
@@ -184,6 +214,8 @@ class BlockBackend:
         await self._enter()
         try:
             self._check_range(offset, len(data))
+            if self.throttle:
+                await self.throttle.admit(IoDirection.WRITE, len(data))
             await self.inserted_node().pwrite(offset, data, self._write_flags(flags))
         finally:
             self._leave()
@@ -193,6 +225,8 @@ class BlockBackend:
         await self._enter()
         try:
             self._check_range(offset, length)
+            if self.throttle:
+                await self.throttle.admit(IoDirection.WRITE, length)
             await self.inserted_node().pwrite_zeroes(offset, length, self._write_flags(flags))
         finally:
             self._leave()

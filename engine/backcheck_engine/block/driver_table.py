@@ -22,6 +22,7 @@ _DRIVERS: dict[str, str] = {
     "null-co": f"{_HERE}.protocol.null:NullCoDriver",
     "qcow2": f"{_HERE}.format.qcow2.driver:Qcow2Driver",
     "raw": f"{_HERE}.format.raw:RawDriver",
+    "throttle": f"{_HERE}.filter.throttle:ThrottleDriver",
 }
 
 _PROTOCOLS: dict[str, str] = {

@@ -6,7 +6,6 @@ everything committed; a conflict undoes the whole change. Changes are synchronou
 
 import itertools
 import os
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -18,13 +17,14 @@ from backcheck_engine.block.drain import DrainWaiters
 from backcheck_engine.block.graph_change import GraphChange
 from backcheck_engine.block.node import Node
 from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.throttle_group import ThrottleGroups
 from backcheck_engine.errors import BlockError
+from backcheck_engine.identifier import is_identifier
 
 if TYPE_CHECKING:
     from backcheck_engine.block.backend import BlockBackend
 
 MAX_NODE_NAME = 31
-_WELL_FORMED = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
 
 
 class Graph:
@@ -35,6 +35,7 @@ class Graph:
         """By node-name, in the order in which they came; generated names too."""
         self.backends: dict[str, BlockBackend] = {}
         """The named ones (a -drive's id), in the order in which they came."""
+        self.throttle_groups = ThrottleGroups()
         self.on_corruption: Callable[[Node, str, int, int, bool], None] | None = None
         """Told of a corrupt image: node, message, offset and size (-1 when unknown), whether it was given up."""
         self._numbers = itertools.count()
@@ -71,7 +72,7 @@ class Graph:
     def check_node_name(self, node_name: str) -> None:
         """Raise BlockError in QEMU's words unless a new node may be called that."""
         old = release.current() < release.QEMU_7_2
-        if not _WELL_FORMED.fullmatch(node_name):
+        if not is_identifier(node_name):
             raise BlockError("Invalid node name" if old else f"Invalid node-name: '{node_name}'")
         if node_name in self.backends:
             raise BlockError(f"node-name={node_name} is conflicting with a device id")

@@ -35,6 +35,7 @@ _OF_THE_DEVICE: Final = ("if", "index", "bus", "unit", "id", "media", "snapshot"
 _IGNORED: Final = ("stats-account-invalid", "stats-account-failed")
 _WRITE_ACTIONS: Final = ("ignore", "stop", "report", "enospc")
 _READ_ACTIONS: Final = ("ignore", "stop", "report")
+_THROTTLING: Final = "throttling."
 _TRUE: Final = ("on", "yes", "true", "y")
 
 
@@ -64,6 +65,9 @@ class DriveSettings:
     detect_zeroes: str
     on_write_error: str
     on_read_error: str
+    limits: dict[str, int]
+    """Of its requests, as ThrottleLimits of QAPI."""
+    throttle_group: str | None
     location: str
 
 
@@ -87,6 +91,7 @@ def parse_drive(text: str, location: str, *, implied: tuple[tuple[str, str], ...
     _refuse(of_device, options)
     if is_cdrom:
         options["read-only"] = "on"
+    limits, throttle_group = _take_limits(options)
     filename = str(options.pop("file", "")) or None
     detect_zeroes = str(options.pop("detect-zeroes", "off"))
     return DriveSettings(
@@ -101,6 +106,8 @@ def parse_drive(text: str, location: str, *, implied: tuple[tuple[str, str], ...
         detect_zeroes=detect_zeroes,
         on_write_error=_one_of(of_device.get("werror"), _WRITE_ACTIONS, "'{}' invalid write error action") or "enospc",
         on_read_error=_one_of(of_device.get("rerror"), _READ_ACTIONS, "'{}' invalid read error action") or "report",
+        limits=limits,
+        throttle_group=throttle_group,
         location=location,
     )
 
@@ -150,10 +157,16 @@ def _refuse(of_device: dict[str, str], options: JsonObject) -> None:
     for key in ("snapshot", "copy-on-read"):
         if of_device.get(key) in _TRUE:
             raise OptionError(f"backcheck-engine does not implement {key}=on")
-    if any(key.startswith("throttling.") and value != "0" for key, value in options.items()):
-        raise OptionError("backcheck-engine does not implement throttling of a drive")
-    for key in [key for key in options if key.startswith("throttling.")]:
-        del options[key]
+
+
+def _take_limits(options: JsonObject) -> tuple[dict[str, int], str | None]:
+    """The options `throttling.*`: limits, and the group that shares them."""
+    given = {key: str(options.pop(key)) for key in list(options) if key.startswith(_THROTTLING)}
+    group = given.pop(f"{_THROTTLING}group", None)
+    for key, value in given.items():
+        if not value.isdecimal():
+            raise OptionError(f"Parameter '{key}' expects a number")
+    return {key.removeprefix(_THROTTLING): int(value) for key, value in given.items()}, group
 
 
 def _place(of_device: dict[str, str]) -> DrivePlace:

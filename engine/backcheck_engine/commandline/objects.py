@@ -1,4 +1,4 @@
-"""-object: which types of objects there are, and their properties. Objects are accepted; nothing uses them yet."""
+"""-object: which types of objects there are, and their properties. What they do is in `monitor/user_objects`."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from backcheck_engine.errors import OptionError
+from backcheck_engine.identifier import is_identifier
 from backcheck_engine.json_value import JsonObject, JsonValue
 
-_IDENTIFIER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
 _SMALL_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _KEY_COMPONENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*|[0-9]+|__[A-Za-z0-9.-]+_[A-Za-z0-9_-]+", re.ASCII)
 _ID_HINT: Final = "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."
@@ -79,7 +79,7 @@ def parse_nested(text: str, implied: str | None = None) -> JsonObject:
 
 def check_identifier(name: str, parameter: str = "id") -> None:
     """Raise OptionError unless `name` is one that QEMU accepts for an object."""
-    if not _IDENTIFIER.fullmatch(name):
+    if not is_identifier(name):
         error = OptionError(f"Parameter '{parameter}' expects an identifier")
         error.hint = _ID_HINT
         raise error

@@ -7,11 +7,11 @@ happens to jobs is therefore one thing after the other, as it is in QEMU's main 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from backcheck_engine.errors import BlockError
+from backcheck_engine.identifier import is_identifier
 from backcheck_engine.jobs.states import JobStatus, Verb
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from backcheck_engine.json_value import JsonObject
 
 Emit: TypeAlias = "Callable[[str, JsonObject | None], None]"
-
-_WELL_FORMED: Final = r"[A-Za-z][A-Za-z0-9_.-]*"
 
 
 class JobList:
@@ -40,7 +38,7 @@ class JobList:
 
     def check_id(self, job_id: str) -> None:
         """Raise BlockError in QEMU's words unless a new job may be called that."""
-        if not re.fullmatch(_WELL_FORMED, job_id):
+        if not is_identifier(job_id):
             raise BlockError(f"Invalid job ID '{job_id}'")
         if self.find(job_id) is not None:
             raise BlockError(f"Job ID '{job_id}' already in use")

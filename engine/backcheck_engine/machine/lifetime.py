@@ -14,6 +14,7 @@ from backcheck_engine.jobs.job_list import JobList
 from backcheck_engine.monitor.context import Context, RunState, ShutdownCause
 from backcheck_engine.monitor.dispatcher import Dispatcher
 from backcheck_engine.monitor.qmp import QmpMonitor, event_message
+from backcheck_engine.monitor.user_objects import UserObjects
 from backcheck_engine.release import QEMU_7_2, QEMU_10_0
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ class Machine:
         self._settings = settings
         self._cause: ShutdownCause | None = None
         self._shutdown_begins = asyncio.Event()
+        graph = Graph()
         self.context = Context(
-            graph=Graph(),
+            graph=graph,
             jobs=JobList(self._broadcast),
+            objects=UserObjects(graph, release.current()),
             release=release.current(),
             name=settings.name,
             uuid=settings.uuid,
@@ -57,7 +60,8 @@ class Machine:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._request_shutdown, ShutdownCause.HOST_SIGNAL)
-        if self._settings.blockdevs or self._settings.drives or self._settings.devices:
+        settings = self._settings
+        if settings.objects or settings.blockdevs or settings.drives or settings.devices:
             from backcheck_engine.machine.start_devices import add_block_devices
 
             await add_block_devices(self.context, self._settings)

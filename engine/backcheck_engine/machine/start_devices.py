@@ -1,4 +1,4 @@
-"""Builds what the command line asks for: nodes, drives and the guest's devices, in QEMU's order."""
+"""Builds what the command line asks for: objects, nodes, drives and the guest's devices, in QEMU's order."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from backcheck_engine.block.backend import BlockBackend, OnError
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.throttling import ThrottleLimits
 from backcheck_engine.commandline.devices import device_model, has_property
 from backcheck_engine.commandline.errors import CommandLineError
 from backcheck_engine.errors import BlockError, EngineError, OptionError
@@ -30,6 +31,11 @@ _TRUE: Final = ("on", "yes", "true", "y", "True")
 
 async def add_block_devices(context: Context, settings: Settings) -> None:
     """Add all of them. Raises CommandLineError, which names the option."""
+    for user_object in settings.objects:
+        try:
+            context.objects.create(user_object.type_name, user_object.name, user_object.properties)
+        except EngineError as error:
+            raise CommandLineError.at(user_object.location, error) from error
     for blockdev in settings.blockdevs:
         try:
             await add_node(context.graph, blockdev.tree)
@@ -84,6 +90,7 @@ class _Drives:
             if node is not None:
                 node.detect_zeroes = drive.detect_zeroes
                 backend.insert(node)
+                backend.limit(drive.throttle_group, ThrottleLimits.from_qapi(drive.limits))
         finally:
             if node is not None:
                 await node.unref()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.image_facts import image_facts
+from backcheck_engine.block.throttling import ThrottleLimits
 from backcheck_engine.json_value import JsonObject, JsonValue
+from backcheck_engine.monitor.limit_names import KIND_OF_LIMIT
 from backcheck_engine.release import QEMU_7_2, QEMU_10_0, QEMU_11_1
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from backcheck_engine.monitor.guest_device import GuestDevice
     from backcheck_engine.release import Release
 
-_NO_THROTTLING = {"iops_rd": 0, "iops_wr": 0, "iops": 0, "bps_rd": 0, "bps_wr": 0, "bps": 0}
 _MEMORY_ALIGNMENT = 4096
 _MAX_IOV = 1024
 
@@ -24,7 +25,7 @@ _MAX_IOV = 1024
 def device_info(node: Node, release: Release, backend: BlockBackend | None = None, *, flat: bool = False) -> JsonObject:
     """BlockDeviceInfo of a node, as its device or nobody uses it; `flat` leaves out what lies below."""
     info: JsonObject = {
-        **_NO_THROTTLING,
+        **_throttling(backend),
         "file": node.filename,
         "node-name": node.node_name,
         "ro": node.read_only,
@@ -73,6 +74,19 @@ def block_info(backend: BlockBackend, guest: GuestDevice | None, context: Contex
         if context.release < QEMU_7_2 and node.bitmaps:
             info["dirty-bitmaps"] = [_bitmap_info(bitmap, context.release) for bitmap in node.bitmaps]
     return info
+
+
+def _throttling(backend: BlockBackend | None) -> JsonObject:
+    """The limits of a device; those that no limit has are left out, but for the averages."""
+    member = backend.throttle if backend is not None else None
+    limits = member.group.limits if member is not None else ThrottleLimits()
+    info: JsonObject = {key: limits[kind].average for key, kind in KIND_OF_LIMIT.items()}
+    for key, kind in KIND_OF_LIMIT.items():
+        if limits[kind].maximum:
+            info |= {f"{key}_max": limits[kind].maximum, f"{key}_max_length": limits[kind].max_length}
+    if limits.iops_size:
+        info["iops_size"] = limits.iops_size
+    return info if member is None else {**info, "group": member.group.name}
 
 
 def _backing_depth(node: Node) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from backcheck_engine.jobs.job_list import JobList
     from backcheck_engine.json_value import JsonObject
     from backcheck_engine.monitor.guest_device import GuestDevice
+    from backcheck_engine.monitor.user_objects import UserObjects
     from backcheck_engine.release import Release
 
 
@@ -41,6 +42,8 @@ class Context:
 
     graph: Graph
     jobs: JobList
+    objects: UserObjects
+    """What -object and `object-add` made."""
     release: Release
     guests: list[GuestDevice] = field(default_factory=list)
     """The machine's devices that have a drive."""

@@ -18,3 +18,7 @@ class GuestDevice:
     """Its id, or its path in the machine, as queries and messages tell it."""
     backend: BlockBackend
     is_removable: bool
+
+    def is_called(self, name: str) -> bool:
+        """Whether a client means this device by `name`, its id or its path."""
+        return self.path == name or self.path.startswith(f"/machine/peripheral/{name}/")

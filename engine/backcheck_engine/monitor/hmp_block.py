@@ -22,6 +22,12 @@ async def block_resize(context: Context, arguments: HmpArguments) -> str:
     return ""
 
 
+async def block_set_io_throttle(context: Context, arguments: HmpArguments) -> str:
+    members: JsonObject = {"device": arguments.texts["device"], **arguments.sizes}
+    await registry.handler("block_set_io_throttle")(context, members)
+    return ""
+
+
 async def qemu_io(context: Context, arguments: HmpArguments) -> str:
     """Run a qemu-io command. What it prints goes to the program's standard output, not into the reply."""
     from backcheck_engine.qemu_io.dispatch import run_command
@@ -43,7 +49,7 @@ async def qemu_io(context: Context, arguments: HmpArguments) -> str:
 
 def _guest_backend(context: Context, name: str) -> BlockBackend:
     for guest in context.guests:
-        if guest.path == name or guest.path.startswith(f"/machine/peripheral/{name}/"):
+        if guest.is_called(name):
             return guest.backend
     raise BlockError(f"Device '{name}' not found")
 
@@ -104,6 +110,8 @@ def _inserted_lines(inserted: JsonObject, *, is_verbose: bool) -> Iterator[str]:
         yield f"    Backing file:     {inserted['backing_file']} (chain depth: {inserted['backing_file_depth']})\n"
     if inserted["detect_zeroes"] != "off":
         yield f"    Detect zeroes:    {inserted['detect_zeroes']}\n"
+    if "group" in inserted:
+        yield f"    I/O throttling:   {_limits(inserted)}\n"
     if is_verbose:
         from backcheck_engine.qemu_io.image_text import image_lines
 
@@ -112,3 +120,15 @@ def _inserted_lines(inserted: JsonObject, *, is_verbose: bool) -> Iterator[str]:
         while image is not None:
             yield from (f"{line}\n" for line in image_lines(image))
             image = cast("JsonObject | None", image.get("backing-image"))
+
+
+def _limits(inserted: JsonObject) -> str:
+    """The limits of a device and its group, as `info block` shows them."""
+    shown = []
+    for unit in ("bps", "iops"):
+        for part in ("", "_max"):
+            shown += [
+                (name, inserted.get(name, 0)) for name in (f"{unit}{scope}{part}" for scope in ("", "_rd", "_wr"))
+            ]
+    shown += [("iops_size", inserted.get("iops_size", 0)), ("group", inserted["group"])]
+    return " ".join(f"{name}={value}" for name, value in shown)

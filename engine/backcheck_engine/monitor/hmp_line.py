@@ -1,8 +1,8 @@
 """Reads a line of the human monitor: the command's words by its argument types, with QEMU's words for what is wrong.
 
 Argument types are written as in "nodes:-n,verbose:-v,device:B?": a flag, a block device's name (B), any text (s), a
-filename (F), the rest of the line (S), a size in bytes with MiB as its unit (o); `?` makes it optional. Flags come
-first and in this order.
+filename (F), the rest of the line (S), a size in bytes with MiB as its unit (o), a whole number (l); `?` makes it
+optional. Flags come first and in this order.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def parse_arguments(command: str, specification: str, text: str) -> HmpArguments
             arguments.texts[kind.name], text = text.rstrip(" "), ""
             continue
         word, text = _take_word(text)
-        if kind.letter == "o":
-            arguments.sizes[kind.name] = _size(command, word)
+        if kind.letter in _NUMBERS:
+            arguments.sizes[kind.name] = _NUMBERS[kind.letter](word)
         elif word is None:
             raise HmpError(f"{command}: {_EXPECTED[kind.letter]}")
         else:
@@ -110,7 +110,17 @@ def _take_word(text: str) -> tuple[str | None, str]:
     return (word, text[position + 1 :]) if position < len(text) else (None, "")
 
 
-def _size(command: str, word: str | None) -> int:
+def _number(word: str | None) -> int:
+    """QEMU takes expressions here; a number is the only one that is of use."""
+    if not word:
+        raise HmpError("unexpected end of expression")
+    try:
+        return int(word, 0)
+    except ValueError:
+        raise HmpError(f"backcheck-engine takes a number here, not the expression '{word}'") from None
+
+
+def _size(word: str | None) -> int:
     match = _SIZE.fullmatch(word or "")
     if not match:
         raise HmpError("invalid size")
@@ -118,3 +128,7 @@ def _size(command: str, word: str | None) -> int:
     if size >= 1 << 64:
         raise HmpError("invalid size")
     return int(size)
+
+
+_NUMBERS: Final = {"o": _size, "l": _number}
+"""How a number of each type is read."""

@@ -72,6 +72,13 @@ COMMANDS: Final = (
         "hmp_job:block_job_set_speed",
     ),
     HmpCommand(("block_resize",), "device:B,size:o", "device size", "resize a block image", "hmp_block:block_resize"),
+    HmpCommand(
+        ("block_set_io_throttle",),
+        "device:B,bps:l,bps_rd:l,bps_wr:l,iops:l,iops_rd:l,iops_wr:l",
+        "device bps bps_rd bps_wr iops iops_rd iops_wr",
+        "change I/O throttle limits for a block drive",
+        "hmp_block:block_set_io_throttle",
+    ),
     HmpCommand(("cont", "c"), "", "", "resume emulation", "hmp_machine:cont"),
     HmpCommand(("help", "?"), "name:S?", "[cmd]", "show the help", "hmp:help_"),
     HmpCommand(("info",), "item:S?", "[subcommand]", "show various information about the system state", "hmp:info"),

@@ -1,0 +1,159 @@
+"""The objects that -object and `object-add` make, by their id: throttle groups, and others that are only kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Final, cast
+
+from backcheck_engine.block.throttling import KINDS, ThrottleLimits
+from backcheck_engine.errors import BlockError
+from backcheck_engine.json_value import JsonObject, JsonValue
+from backcheck_engine.release import QEMU_11_1
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.graph import Graph
+    from backcheck_engine.block.throttle_group import ThrottleGroup
+    from backcheck_engine.release import Release
+
+THROTTLE_GROUP: Final = "throttle-group"
+_LIMIT_MEMBERS: Final = ("iops-size", *(f"{kind}{part}" for kind in KINDS for part in ("", "-max", "-max-length")))
+_OLD_PREFIX: Final = "x-"
+
+
+class UserObject:
+    """One object; `properties` are those that it was made with."""
+
+    structures: ClassVar[dict[str, str]] = {}
+    """Properties that are structures, with the names of these in the schema."""
+
+    def __init__(self, type_name: str, name: str, properties: JsonObject) -> None:
+        self.type_name: Final = type_name
+        self.name: Final = name
+        self.properties: Final = properties
+
+    def get(self, name: str) -> JsonValue:
+        """The value of a property. Raises BlockError when the object has none of that name."""
+        if name == "type":
+            return self.type_name
+        if name not in self.properties:
+            raise self.no_property(name)
+        return self.properties[name]
+
+    def set(self, name: str, value: JsonValue) -> None:
+        """Change a property. Raises BlockError."""
+        self.get(name)
+        raise BlockError(f"Property '{self.type_name}.{name}' is not writable")
+
+    def property_types(self) -> Iterator[tuple[str, str]]:
+        """Name and type of each property."""
+        yield "type", "string"
+        for name, value in self.properties.items():
+            yield name, "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "string"
+
+    def no_property(self, name: str) -> BlockError:
+        """What is said of a property that the object does not have."""
+        return BlockError(f"Property '{self.type_name}.{name}' not found")
+
+
+_DEFAULTS: Final[dict[str, JsonObject]] = {
+    "iothread": {
+        "poll-max-ns": 32768,
+        "poll-grow": 0,
+        "poll-shrink": 0,
+        "aio-max-batch": 0,
+        "thread-pool-min": 0,
+        "thread-pool-max": 64,
+    }
+}
+"""What an object has of which nothing was said."""
+
+
+class ThrottleGroupObject(UserObject):
+    """A throttle group under its id."""
+
+    structures: ClassVar[dict[str, str]] = {"limits": "ThrottleLimits"}
+
+    def __init__(self, name: str, properties: JsonObject, group: ThrottleGroup) -> None:
+        super().__init__(THROTTLE_GROUP, name, properties)
+        self.group: Final = group
+
+    def get(self, name: str) -> JsonValue:
+        limits = self.group.limits.as_qapi()
+        if name == "limits":
+            return {**limits}
+        old_name = name.removeprefix(_OLD_PREFIX)
+        if name.startswith(_OLD_PREFIX) and old_name in limits:
+            return limits[old_name]
+        return super().get(name)
+
+    def set(self, name: str, value: JsonValue) -> None:
+        self.get(name)
+        if name.startswith(_OLD_PREFIX):
+            raise BlockError("Property cannot be set after initialization")
+        if name == "limits":
+            self.group.configure(_changed_limits(self.group.limits, value))
+            return
+        super().set(name, value)
+
+    def property_types(self) -> Iterator[tuple[str, str]]:
+        yield "type", "string"
+        yield "limits", "ThrottleLimits"
+        yield from ((f"{_OLD_PREFIX}{member}", "int") for member in _LIMIT_MEMBERS)
+
+
+class UserObjects:
+    """All objects of a machine."""
+
+    def __init__(self, graph: Graph, release: Release) -> None:
+        self._graph: Final = graph
+        self._release: Final = release
+        self._objects: Final[dict[str, UserObject]] = {}
+
+    def __iter__(self) -> Iterator[UserObject]:
+        return iter(self._objects.values())
+
+    def find(self, name: str, type_name: str | None = None) -> UserObject | None:
+        """The object of that id, and of that type if one is given."""
+        found = self._objects.get(name)
+        return found if found is not None and type_name in (None, found.type_name) else None
+
+    def create(self, type_name: str, name: str, properties: JsonObject) -> None:
+        """Make an object of properties that the schema knows. Raises BlockError in QEMU's words."""
+        if name in self._objects:
+            raise BlockError(f"attempt to add duplicate property '{name}' to object (type 'container')")
+        made = UserObject(type_name, name, _DEFAULTS.get(type_name, {}) | properties)
+        if type_name == THROTTLE_GROUP:
+            made = self._create_group(name, properties)
+        self._objects[name] = made
+
+    def _create_group(self, name: str, properties: JsonObject) -> UserObject:
+        old = {key.removeprefix(_OLD_PREFIX): value for key, value in properties.items() if key != "limits"}
+        limits = _changed_limits(ThrottleLimits(), {**old, **cast("JsonObject", properties.get("limits", {}))})
+        return ThrottleGroupObject(name, properties, self._graph.throttle_groups.create(name, limits))
+
+    def delete(self, name: str) -> None:
+        """Take an object away. Raises BlockError when there is none, or when it is used."""
+        found = self._objects.get(name)
+        if found is None:
+            raise BlockError(f"object '{name}' not found")
+        if isinstance(found, ThrottleGroupObject):
+            if found.group.members:
+                raise BlockError(
+                    f"Cannot delete throttle group '{name}' with active references"
+                    if self._release >= QEMU_11_1
+                    else f"object '{name}' is in use, can not be deleted"
+                )
+            self._graph.throttle_groups.delete(found.group)
+        del self._objects[name]
+
+
+def _changed_limits(limits: ThrottleLimits, members: JsonValue) -> ThrottleLimits:
+    """The limits with some members changed. Raises BlockError."""
+    assert isinstance(members, dict)
+    return ThrottleLimits.from_qapi({name: _number(value) for name, value in members.items()}, limits)
+
+
+def _number(value: JsonValue) -> int:
+    """An integer of the schema, or of the command line, which gives texts that have been checked."""
+    assert isinstance(value, (int, str))
+    return int(value)
