@@ -13,6 +13,7 @@ from backcheck_engine.monitor.action_registry import perform, transaction_action
 from backcheck_engine.monitor.registry import command
 
 if TYPE_CHECKING:
+    from backcheck_engine.jobs.transaction import Action
     from backcheck_engine.json_value import JsonObject, JsonValue
     from backcheck_engine.monitor.context import Context
 
@@ -106,7 +107,8 @@ async def drive_backup(context: Context, arguments: DriveBackupArguments) -> Jso
     return await _back_up(context, drive_backup_action(context, arguments))
 
 
-async def _back_up(context: Context, action: BackupAction) -> JsonValue:
+async def _back_up(context: Context, action: Action) -> JsonValue:
+    assert isinstance(action, BackupAction)
     await perform(context, action)
     await action.settled()
     return {}
