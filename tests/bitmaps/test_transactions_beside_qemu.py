@@ -1,4 +1,4 @@
-"""Bitmaps in transactions: what an action that fails takes back, and what is seen on the way, in real QEMUs and here."""
+"""Bitmaps in transactions: what a failing action takes back, and what is seen on the way, in real QEMUs and here."""
 
 from pathlib import Path
 
