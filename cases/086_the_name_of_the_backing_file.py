@@ -1,4 +1,4 @@
-"""A backing file is named as QEMU has it: by no filter's name, relative as it was, and by json where there is no name."""
+"""A backing file is named as QEMU has it: not by a filter's name, relative as it was, by json if it has no name."""
 
 from backcheck import Case, JsonObject, KiB, MiB, case
 
