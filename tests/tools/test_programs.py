@@ -52,7 +52,7 @@ def test_help_lists_every_option(program: str, tmp_path: Path) -> None:
     assert all(f"--{option.long}" in out for option in options)
 
 
-@pytest.mark.parametrize("name", ["amend", "bench", "bitmap", "dd", "measure", "snapshot"])
+@pytest.mark.parametrize("name", ["amend", "bench", "dd", "measure", "snapshot"])
 def test_what_is_not_implemented_says_so(name: str, tmp_path: Path) -> None:
     assert run("img", name, "x", folder=tmp_path) == ("", f"backcheck-img: {name} is not implemented\n", 1)
 

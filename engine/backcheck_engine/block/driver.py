@@ -160,6 +160,10 @@ class Driver(ImageUpkeep, ABC):
 
     # Dirty bitmaps that outlive the program.
 
+    def stores_bitmaps(self) -> bool:
+        """Whether the image can have persistent bitmaps."""
+        return False
+
     async def check_new_bitmap(self, name: str, granularity: int) -> None:
         """Raise BlockError, in QEMU's words, unless a bitmap of that name and granularity can be stored at the end."""
         raise BlockError(

@@ -64,6 +64,12 @@ class ImageUpkeep:
         """Deallocate everything, so that all content comes from the backing."""
         raise BlockError.from_errno(errno.ENOTSUP)
 
+    async def inactivate(self) -> None:
+        """Write back all that would be written back at the close, where nobody hears of a failure.
+
+        Nothing may write to the image afterwards. Raises BlockError.
+        """
+
     def snapshots(self) -> list[Snapshot]:
         """The internal snapshots; none where the format has no such thing."""
         return []

@@ -6,6 +6,8 @@ Pure functions. Which options there are is data of each program.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from backcheck_engine.release import Release
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
@@ -16,6 +18,8 @@ class Option:
     value: str = ""
     """What its value is called; '' for a flag."""
     help: str
+    since: Release | None = None
+    """The first release that has it, where not all have."""
 
     @property
     def key(self) -> str:
@@ -28,7 +32,14 @@ class Given:
     """What a command line gave."""
 
     values: dict[str, list[str]] = field(default_factory=dict)
+    sequence: list[tuple[str, str]] = field(default_factory=list)
+    """(key, value) of the options as they came."""
     operands: list[str] = field(default_factory=list)
+
+    def add(self, key: str, value: str) -> None:
+        """Take one use of an option."""
+        self.values.setdefault(key, []).append(value)
+        self.sequence.append((key, value))
 
     def has(self, key: str) -> bool:
         """Whether the option was given."""
@@ -95,7 +106,7 @@ def _take_long(word: str, options: Mapping[str, Option], words: Iterator[str], g
         if following is None:
             raise MissingValue(f"option '--{option.long}' requires an argument", word)
         value = following
-    given.values.setdefault(option.key, []).append(value)
+    given.add(option.key, value)
 
 
 def _completed(word: str, name: str, options: Mapping[str, Option]) -> Option:
@@ -116,10 +127,10 @@ def _take_letters(word: str, options: Mapping[str, Option], words: Iterator[str]
         if option is None:
             raise UnknownOption(f"invalid option -- '{letter}'", word)
         if not option.value:
-            given.values.setdefault(option.key, []).append("")
+            given.add(option.key, "")
             continue
         value = letters or next(words, None)
         if value is None:
             raise MissingValue(f"option requires an argument -- '{letter}'", word)
-        given.values.setdefault(option.key, []).append(value)
+        given.add(option.key, value)
         return

@@ -144,14 +144,13 @@ class Copy:
                 longest = min(longest, backing_end - base - offset)
             status = await self._status(index, offset, longest)
             behind_backing = self._layout.has_backing and base + offset >= backing_end
-            yield Extent(
-                kind=self._kind(status, behind_backing=behind_backing),
-                source=index,
-                source_offset=offset,
-                offset=base + offset,
-                length=status.length,
-            )
-            offset += status.length
+            kind, length = self._kind(status, behind_backing=behind_backing), status.length
+            if self._plan.compress:
+                # Only whole clusters can be compressed: one that has data anywhere is data.
+                kind = kind if length >= self._cluster_size else Kind.DATA
+                length = min(max(length // self._cluster_size, 1) * self._cluster_size, size - offset)
+            yield Extent(kind=kind, source=index, source_offset=offset, offset=base + offset, length=length)
+            offset += length
 
     def _target_backing_end(self) -> int:
         below = self._target.inserted_node().overlaid if self._layout.has_backing else None

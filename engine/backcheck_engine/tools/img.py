@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "backcheck-img"
 SUMMARIES: Final = {
+    "bitmap": "Add, remove and change the persistent dirty bitmaps of an image",
     "check": "See whether an image's metadata is consistent",
     "commit": "Write an overlay's content into an image below it",
     "compare": "See whether two images have the same content",
@@ -26,7 +27,7 @@ SUMMARIES: Final = {
     "resize": "Give an image another size",
 }
 """The subcommands there are; each is the module img_NAME."""
-NOT_IMPLEMENTED: Final = ("amend", "bench", "bitmap", "dd", "measure", "snapshot")
+NOT_IMPLEMENTED: Final = ("amend", "bench", "dd", "measure", "snapshot")
 """What qemu-img has besides."""
 OPTIONS: Final = (
     Option(long="help", short="h", help="show this help and exit"),

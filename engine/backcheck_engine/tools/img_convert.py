@@ -10,6 +10,7 @@ from backcheck_engine import release
 from backcheck_engine.errors import BlockError, EngineError
 from backcheck_engine.qemu_io.numbers import parse_integer
 from backcheck_engine.tools.command_line import Given, Option
+from backcheck_engine.tools.convert_bitmaps import check_source, check_target, copy_bitmaps
 from backcheck_engine.tools.convert_copy import Copy, CopyPlan, Layout
 from backcheck_engine.tools.creation_options import asks_for_help, help_text, texts
 from backcheck_engine.tools.image_options import CACHE_MODES, CacheMode
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 USAGE = (
     "[-f SRC_FMT | --image-opts] [-T SRC_CACHE] [-O TGT_FMT | --target-image-opts] [-o TGT_OPTS] [-c] [-t TGT_CACHE] "
-    "[-B BACKING_FILENAME [-F BACKING_FMT]] [-n] [-S SPARSE_SIZE] [-m NUM] [-W] [-p] [-q] [-U] "
-    "SRC_FILENAME... TGT_FILENAME"
+    "[-B BACKING_FILENAME [-F BACKING_FMT]] [-n] [-S SPARSE_SIZE] [-m NUM] [-W] "
+    "[--bitmaps [--skip-broken-bitmaps]] [-p] [-q] [-U] SRC_FILENAME... TGT_FILENAME"
 )
 OPTIONS = (
     QUIET,
@@ -53,8 +54,8 @@ OPTIONS = (
     Option(long="no-create", short="n", help="write into an existing target"),
     Option(long="target-is-zero", help="an existing target reads as zeroes all over"),
     Option(long="sparse-size", short="S", value="SPARSE_SIZE", help="shortest run of zeroes not to write (4k)"),
-    Option(long="bitmaps", help="not implemented for images that have bitmaps"),
-    Option(long="skip-broken-bitmaps", help="accepted with --bitmaps"),
+    Option(long="bitmaps", help="copy the source's persistent bitmaps too"),
+    Option(long="skip-broken-bitmaps", help="leave out bitmaps that cannot be used", since=release.QEMU_7_2),
     FORCE_SHARE,
     Option(long="rate", short="r", value="RATE", help="copy no more bytes a second than that"),
     Option(long="parallel", short="m", value="NUM", help="pieces in flight (8)"),
@@ -89,6 +90,8 @@ async def run(invocation: Invocation) -> int:
         filename = given.operands[-1] if given.operands else None
         invocation.program.say(help_text(given.last("target-format") or "raw", filename))
         return 0
+    if given.has("skip-broken-bitmaps") and not given.has("bitmaps"):
+        raise ToolError("Use of --skip-broken-bitmaps requires --bitmaps")
     plan = _plan(given)
     sources, target = _names(invocation)
     progress = Progress(invocation.program, enabled=given.has("progress") and not invocation.quiet)
@@ -96,17 +99,25 @@ async def run(invocation: Invocation) -> int:
         async with opened_images() as images:
             backends = [await images.open(source) for source in sources]
             _check_target(given, target, len(backends))
-            if given.has("bitmaps"):
-                _check_bitmaps(backends)
+            with_bitmaps, skip_broken = given.has("bitmaps"), given.has("skip-broken-bitmaps")
+            if with_bitmaps:
+                if len(backends) > 1:
+                    raise ToolError("Copying bitmaps only possible with single source")
+                check_source(backends[0].inserted_node(), skip_broken=skip_broken)
             total = sum(backend.size for backend in backends)
             if not target.exists:
                 await _create(images, target, total)
             target_cache = _cache(given, "target-cache", "unsafe", "Invalid cache option")
             destination = await images.open(replace(target.name, cache=target_cache))
+            if with_bitmaps:
+                check_target(destination.inserted_node())
             _check_size(target, destination, total)
             has_backing = target.backing is not None or "backing_file" in target.options
             layout = Layout(is_new=not target.exists, has_backing=has_backing)
             await Copy(plan, layout, backends, destination, progress).run()
+            if with_bitmaps:
+                nodes = backends[0].inserted_node(), destination.inserted_node()
+                await copy_bitmaps(invocation.program, *nodes, skip_broken=skip_broken)
     finally:
         progress.end()
     return 0
@@ -211,15 +222,6 @@ def _check_target(given: Given, target: Target, sources: int) -> None:
     backing_format = target.backing_format or target.options.get("backing_fmt")
     if backing and not backing_format and release.current() >= release.QEMU_7_2:
         raise ToolError("Use of backing file requires explicit backing format")
-
-
-def _check_bitmaps(sources: "list[BlockBackend]") -> None:
-    """Raise ToolError where there are bitmaps, as they cannot be copied."""
-    for source in sources:
-        facts = source.inserted_node().driver.specific_info() or {}
-        data = facts.get("data")
-        if isinstance(data, dict) and data.get("bitmaps"):
-            raise ToolError("--bitmaps is not implemented for an image that has bitmaps")
 
 
 def _compresses(format_name: str) -> bool:

@@ -28,6 +28,11 @@ class Subcommand:
     options: Sequence[Option]
     run: "Callable[[Invocation], Awaitable[int]]"
 
+    def available_options(self) -> list[Option]:
+        """The options that the release has."""
+        now = release.current()
+        return [option for option in self.options if option.since is None or option.since <= now]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
@@ -81,7 +86,7 @@ class Invocation:
 
 def parse_invocation(program: Program, subcommand: Subcommand, words: Sequence[str]) -> Invocation:
     """What was given to a subcommand. Raises ToolError in getopt's words."""
-    options = [HELP, *subcommand.options]
+    options = [HELP, *subcommand.available_options()]
     if subcommand.name == "resize" and words and _DIFFERENCE.match(words[-1]):
         # A smaller size, -1G, must not be taken for options.
         words = [*words[:-1], "--", words[-1]]
@@ -155,7 +160,7 @@ def help_text(program: Program, subcommand: Subcommand) -> str:
     """What `--help` of a subcommand shows."""
     called = f"{os.path.basename(program.path)} {subcommand.name}"
     lines = [f"{subcommand.summary}.  Usage:", "", f"  {called} {subcommand.usage}", "", "Arguments:"]
-    for option in (HELP, *subcommand.options):
+    for option in (HELP, *subcommand.available_options()):
         names = [f"-{option.short}"] if option.short else []
         names += [f"--{option.long}"] if option.long else []
         shown = ", ".join(names)
@@ -173,6 +178,6 @@ OBJECT = Option(long="object", value="OBJDEF", help="accepted as QEMU does: a se
 OUTPUT = Option(long="output", value="human|json", help="for people or for programs")
 
 
-def renamed(option: Option, **changes: str) -> Option:
-    """An option under another name or with another help."""
-    return replace(option, **changes)
+def renamed(option: Option, *, help: str, long: str | None = None) -> Option:
+    """An option with another help, or under another name too."""
+    return replace(option, help=help, long=long or option.long)

@@ -111,6 +111,9 @@ class Qcow2Driver(Driver):
 
     # Dirty bitmaps that outlive the program.
 
+    def stores_bitmaps(self) -> bool:
+        return self.image.header.version >= 3
+
     async def check_new_bitmap(self, name: str, granularity: int) -> None:
         check_new_bitmap(self.image, name, granularity)
 
@@ -195,12 +198,22 @@ class Qcow2Driver(Driver):
             except BlockError as error:
                 print(f"{program_name()}: Failed to flush the L2 table cache: {error.message}", file=sys.stderr)
 
-    async def _store_bitmaps(self) -> None:
+    async def inactivate(self) -> None:
+        async with self.image.lock:
+            if not await self._store_bitmaps():
+                raise BlockError.from_errno(errno.EINVAL)
+            await self._write_back()
+        self._is_open = False
+
+    async def _store_bitmaps(self) -> bool:
+        """Store the persistent bitmaps; whether that worked, else it has been said."""
         try:
             await store_bitmaps(self.image)
         except BlockError as error:
             where = f"Lost persistent bitmaps during inactivation of node '{self.node.device_or_node_name}'"
             print(f"{program_name()}: {where}: {error.message}", file=sys.stderr)
+            return False
+        return True
 
     async def _write_back(self) -> None:
         await self.image.flush_caches()
