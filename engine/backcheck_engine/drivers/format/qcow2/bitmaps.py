@@ -82,8 +82,8 @@ async def load_bitmaps(image: Image) -> None:
 async def _load_bitmap(image: Image, entry: DirectoryEntry) -> DirtyBitmap:
     bitmap = DirtyBitmap(image.node.size, 1 << entry.granularity_bits, name=entry.name)
     bitmap.persistent = True
-    bitmap.recording = BitmapFlag.AUTO in entry.flags
     bitmap.inconsistent = entry.is_in_use
+    bitmap.recording = BitmapFlag.AUTO in entry.flags and not bitmap.inconsistent
     if bitmap.inconsistent:
         return bitmap
     try:
