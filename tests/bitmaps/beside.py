@@ -139,9 +139,13 @@ def converse(
         return [conversation.step(command) for command in commands]
 
 
+def images(disks: dict[str, list[str]]) -> dict[str, bytes]:
+    """Files by name, each given by the arguments of its creation: options, and its size at last."""
+    return _made(tuple((name, *creation) for name, creation in disks.items()))
+
+
 @functools.cache
 def _made(disks: tuple[tuple[str, ...], ...]) -> dict[str, bytes]:
-    """The images, each given by its name, the options of its creation, and its size."""
     with tempfile.TemporaryDirectory() as folder:
         for name, *options, size in disks:
             command = [sys.executable, "-m", "backcheck_engine.tools.img", "create", "-q", *options, name, size]
@@ -150,18 +154,15 @@ def _made(disks: tuple[tuple[str, ...], ...]) -> dict[str, bytes]:
 
 
 def assert_alike(
-    release: str, folder: Path, disks: dict[str, list[str]], arguments: list[str], commands: list[Command]
+    release: str, folder: Path, files: dict[str, bytes], arguments: list[str], commands: list[Command]
 ) -> None:
-    """The engine as that release answers and shows what the real one does.
-
-    `disks` are files by name, each with the arguments of its creation: options, and its size at last.
-    """
+    """The engine as that release answers and shows what the real one does, each with its own copy of the files."""
     real = real_program(release)
     shown = []
     for side, program in (("real", (real,)), ("engine", ENGINE)):
         here = folder / side
         here.mkdir()
-        for name, content in _made(tuple((name, *creation) for name, creation in disks.items())).items():
+        for name, content in files.items():
             (here / name).write_bytes(content)
         shown.append(converse(release, program, here, arguments, commands))
     for command, theirs, ours in zip(commands, *shown, strict=True):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bitmaps.beside import Command, KiB, MiB, assert_alike, bitmap, io, merge, sha256, until
+from tests.bitmaps.beside import Command, KiB, MiB, assert_alike, bitmap, images, io, merge, sha256, until
 from tests.monitor.program import RELEASES
 
 pytestmark = pytest.mark.timeout(120)
@@ -170,4 +170,4 @@ STORIES = {"adding": ADDING, "errors": ERRORS, "recording": RECORDING, "merging"
 @pytest.mark.parametrize("story", STORIES)
 @pytest.mark.parametrize("release", RELEASES)
 def test_answers_and_bitmaps_are_those_of_qemu(release: str, story: str, tmp_path: Path) -> None:
-    assert_alike(release, tmp_path, DISKS, ARGUMENTS, STORIES[story])
+    assert_alike(release, tmp_path, images(DISKS), ARGUMENTS, STORIES[story])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.bitmaps.beside import Command, KiB, MiB, assert_alike, bitmap, io
+from tests.bitmaps.beside import Command, KiB, MiB, assert_alike, bitmap, images, io
 from tests.monitor.program import RELEASES
 
 pytestmark = pytest.mark.timeout(120)
@@ -137,6 +137,8 @@ READ_ONLY: list[Command] = [
         {"driver": "qcow2", "node-name": "ro", "read-only": True, "file": {"driver": "file", "filename": "bad"}},
     ),
     add("ro"),
+    bitmap("add", "ro", "b0", persistent=True),
+    bitmap("add", "ro", "kept", persistent=True, granularity=3),
     bitmap("add", "ro", "kept", persistent=True),
     io("ro", "write 0 4k"),
     io("ro", "discard 0 64k"),
@@ -175,4 +177,4 @@ STORIES: dict[str, list[Command]] = {
 @pytest.mark.parametrize("story", STORIES)
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_same_is_marked_as_in_qemu(release: str, story: str, tmp_path: Path) -> None:
-    assert_alike(release, tmp_path, DISKS, ARGUMENTS, STORIES[story])
+    assert_alike(release, tmp_path, images(DISKS), ARGUMENTS, STORIES[story])

@@ -11,6 +11,7 @@ from tests.bitmaps.beside import (
     MiB,
     assert_alike,
     bitmap,
+    images,
     io,
     merge,
     transaction,
@@ -145,4 +146,4 @@ STORIES: dict[str, list[Command]] = {
 @pytest.mark.parametrize("story", STORIES)
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_same_is_left_as_in_qemu(release: str, story: str, tmp_path: Path) -> None:
-    assert_alike(release, tmp_path, DISKS, ARGUMENTS, STORIES[story])
+    assert_alike(release, tmp_path, images(DISKS), ARGUMENTS, STORIES[story])

@@ -69,6 +69,7 @@ class BitmapAddAction(Action):
         elif granularity < MIN_GRANULARITY or granularity & (granularity - 1):
             raise OptionError(f"Granularity must be power of 2 and at least {MIN_GRANULARITY}")
         if wanted.persistent:
+            _check_writable(node, "Cannot add a persistent bitmap to read-only or inactive node")
             await node.driver.check_new_bitmap(wanted.name, granularity)
         bitmap = node.bitmaps.create(granularity, name=wanted.name, recording=not wanted.disabled)
         bitmap.persistent = wanted.persistent
@@ -92,6 +93,9 @@ class BitmapRemoveAction(Action):
 
     async def prepare(self, group: JobGroup) -> None:
         node, bitmap = self._reference.find(self._graph)
+        check_usable(bitmap, allow_read_only=True, allow_inconsistent=True)
+        if bitmap.persistent:
+            _check_writable(node, f"Cannot remove persistent bitmap '{bitmap.name}': no write access to node")
         check_usable(bitmap, allow_inconsistent=True)
         if bitmap.persistent:
             await node.driver.remove_stored_bitmap(self._reference.name)
@@ -213,6 +217,12 @@ class BitmapMergeAction(Action):
         if self._before is not None:
             target, bits = self._before
             target.restore_bits(bits)
+
+
+def _check_writable(node: Node, problem: str) -> None:
+    """Raise BlockError for a node whose image cannot be changed, where the release looks at that."""
+    if node.read_only and release.current() >= release.QEMU_11_1:
+        raise BlockError(f"{problem} '{node.node_name}'")
 
 
 def _check_sizes(target: DirtyBitmap, source: DirtyBitmap) -> None:
