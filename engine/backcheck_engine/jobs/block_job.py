@@ -53,6 +53,10 @@ class BlockJob(Job):
         self._edges.append(edge)
         node.blockers.block_all(self._blocker, but=except_operations)
 
+    def uses(self, node: Node) -> bool:
+        """Whether the job holds `node`."""
+        return any(edge.node is node for edge in self._edges)
+
     async def release_nodes(self) -> None:
         """Let all nodes go, newest first."""
         while self._edges:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine import release
+from backcheck_engine.block.backend import BlockBackend
 from backcheck_engine.block.blockers import Operation
 from backcheck_engine.block.child import ChildRole
 from backcheck_engine.block.opening import open_node
@@ -194,5 +195,7 @@ class InternalSnapshotAction(Action):
     async def prepare(self, group: JobGroup) -> None:
         """Raises BlockError."""
         node = self._graph.find_device_or_node(self._device)
+        if any(not isinstance(parent.owner, BlockBackend) for parent in node.parents):
+            raise BlockError("Need a root block node")
         node.blockers.check(Operation.INTERNAL_SNAPSHOT, node.device_or_node_name)
         raise BlockError("backcheck-engine does not implement internal snapshots", errno.ENOTSUP)

@@ -46,7 +46,8 @@ def device_info(node: Node, release: Release, backend: BlockBackend | None = Non
     if release >= QEMU_10_0:
         info["active"] = True
     if release >= QEMU_11_1:
-        info["children"] = [{"node-name": child.node.node_name, "child": name} for name, child in node.children.items()]
+        newest_first = reversed(node.children.items())
+        info["children"] = [{"node-name": child.node.node_name, "child": name} for name, child in newest_first]
     if node.overlaid is not None:
         info["backing_file"] = node.overlaid.filename
     if node.bitmaps:
@@ -65,7 +66,7 @@ def block_info(backend: BlockBackend, guest: GuestDevice | None, context: Contex
     if guest:
         info["qdev"] = guest.path
         if guest.is_removable:
-            info["tray_open"] = False
+            info["tray_open"] = guest.tray_open
     if backend.io_status_enabled:
         info["io-status"] = backend.io_status.value
     node = backend.node

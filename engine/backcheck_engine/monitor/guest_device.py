@@ -18,7 +18,11 @@ class GuestDevice:
     """Its id, or its path in the machine, as queries and messages tell it."""
     backend: BlockBackend
     is_removable: bool
+    tray_open: bool = False
+    is_leaving: bool = False
+    """Whether the guest was asked to let it go."""
 
     def is_called(self, name: str) -> bool:
         """Whether a client means this device by `name`, its id or its path."""
-        return self.path == name or self.path.startswith(f"/machine/peripheral/{name}/")
+        short = name.removeprefix("/machine/peripheral/")
+        return short == self.path or self.path.startswith(f"/machine/peripheral/{short}/")

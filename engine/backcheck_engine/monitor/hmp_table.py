@@ -80,6 +80,15 @@ COMMANDS: Final = (
         "hmp_block:block_set_io_throttle",
     ),
     HmpCommand(("cont", "c"), "", "", "resume emulation", "hmp_machine:cont"),
+    HmpCommand(("device_del",), "id:s", "device", "remove device", "hmp_device:device_del"),
+    HmpCommand(("drive_del",), "id:B", "device", "remove host block device", "hmp_device:drive_del"),
+    HmpCommand(
+        ("eject",),
+        "force:-f,device:B",
+        "[-f] device",
+        "eject a removable medium (use -f to force it)",
+        "hmp_device:eject",
+    ),
     HmpCommand(("help", "?"), "name:S?", "[cmd]", "show the help", "hmp:help_"),
     HmpCommand(("info",), "item:S?", "[subcommand]", "show various information about the system state", "hmp:info"),
     HmpCommand(

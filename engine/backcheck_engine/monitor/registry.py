@@ -78,6 +78,9 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "io_limits": ("block_set_io_throttle",),
     "object": ("object-add", "object-del", "qom-get", "qom-list", "qom-set"),
     "machine_control": ("cont", "quit", "stop", "system_powerdown", "system_reset", "system_wakeup"),
+    "medium": ("blockdev-open-tray", "eject"),
+    "unplug": ("device_del",),
+    "io_thread": ("x-blockdev-set-iothread",),
     "hmp": ("human-monitor-command",),
 }
 

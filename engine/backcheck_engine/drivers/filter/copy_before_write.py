@@ -145,7 +145,7 @@ class CopyBeforeWriteDriver(Driver):
         return self.source.driver.info()
 
     def refresh_filename(self) -> str | None:
-        return self.source.exact_filename or None
+        return self.source.filename
 
     def child_permissions(
         self, child: Child, parent_permissions: Permission, parent_shared: Permission

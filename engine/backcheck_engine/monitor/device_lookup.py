@@ -1,0 +1,37 @@
+"""How clients name a device: by the id of its drive, or by the id or path of the guest's device that uses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backcheck_engine.errors import QmpError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.backend import BlockBackend
+    from backcheck_engine.monitor.context import Context
+    from backcheck_engine.monitor.guest_device import GuestDevice
+
+DEVICE_NOT_FOUND = "DeviceNotFound"
+
+
+def find_backend(context: Context, device: str | None, identity: str | None) -> BlockBackend:
+    """The backend called `device`, or that of the guest's device `identity`. Raises QmpError."""
+    if (device is None) == (identity is None):
+        raise QmpError.generic("Need exactly one of 'device' and 'id'")
+    if device is not None:
+        found = context.graph.backends.get(device)
+    else:
+        found = next((guest.backend for guest in context.guests if guest.is_called(str(identity))), None)
+    if found is None:
+        raise no_such_device(device if device is not None else str(identity))
+    return found
+
+
+def find_guest(context: Context, backend: BlockBackend) -> GuestDevice | None:
+    """The guest's device that uses a backend, if there is one."""
+    return next((guest for guest in context.guests if guest.backend is backend), None)
+
+
+def no_such_device(name: str) -> QmpError:
+    """What a client hears of a device that is not there."""
+    return QmpError(DEVICE_NOT_FOUND, f"Device '{name}' not found")
