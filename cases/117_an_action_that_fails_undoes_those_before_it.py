@@ -28,6 +28,13 @@ def run(t: Case) -> None:
     for number in range(2):
         t.existing_image(f"target{number}.img").expect_clean()
 
+    t.step("in a group it is the same")
+    fourth = t.drive_backup_action("nope", "target3.img")
+    t.expect_transaction_error(first, fourth, third, grouped=True)
+    t.expect("jobs", t.ask_list("query-jobs"), [])
+    t.expect("target3.img exists", t.existing_image("target3.img").exists(), False)
+    owed.expect(count=128 * KiB, busy=False)
+
     t.step("the same without the abort, under the same ids")
     jobs = t.transaction(first, second, third)
     t.expect("ids", [job.id for job in jobs], ["job0", "job1", "job2"])

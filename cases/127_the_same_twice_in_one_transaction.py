@@ -27,6 +27,13 @@ def run(t: Case) -> None:
         error="Node 'target0' is busy: block device is in use by block job: backup",
     )
 
+    t.step("a disk that is a target already")
+    t.expect_transaction_error(
+        t.blockdev_backup_action(disks[0], disks[1]),
+        t.blockdev_backup_action(disks[1], target),
+        error="Node 'disk1' is busy: block device is in use by block job: backup",
+    )
+
     t.step("a bitmap")
     t.expect_transaction_error(
         t.drive_backup_action("disk0-node", "first.img", sync="incremental", bitmap=owed),
