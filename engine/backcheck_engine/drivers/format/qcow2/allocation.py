@@ -194,7 +194,8 @@ class Refcounts:
             except RefcountRangeError:
                 if done:
                     await self._add(first, done, -delta)
-                raise BlockError.from_errno(errno.EINVAL) from None
+                # QEMU's words for clusters that have no refcounts at all.
+                raise BlockError.from_errno(errno.EAGAIN if block is None else errno.EINVAL) from None
             width = self._geometry.refcount_bits
             self.cache.touch(
                 self.table[at >> bits] & ~REFCOUNT_TABLE_RESERVED_MASK,

@@ -108,10 +108,10 @@ def parse_directory(data: bytes, count: int, *, cluster_size: int, disk_size: in
         name_length, extra_length = fields[5:]
         name_at = at + _FIELDS.size + extra_length
         end = at + _padded(_FIELDS.size + extra_length + name_length)
-        if end > len(data):
-            raise BlockError("Broken bitmap directory", errno.EINVAL)
         if extra_length:
             raise BlockError("Bitmap extra data is not supported", errno.EINVAL)
+        if end > len(data):
+            raise BlockError("Broken bitmap directory", errno.EINVAL)
         entries.append(_entry(fields, bytes(data[name_at : name_at + name_length]), cluster_size, disk_size))
         at = end
     if len(entries) < count:

@@ -7,6 +7,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.image_upkeep import CheckResult, Repair
+from backcheck_engine.drivers.format.qcow2.bitmap_data import read_table
 from backcheck_engine.drivers.format.qcow2.bitmaps import read_directory
 from backcheck_engine.drivers.format.qcow2.compression import descriptor_range
 from backcheck_engine.drivers.format.qcow2.extended_l2 import ALL
@@ -220,19 +221,14 @@ class References:
             self._add(offset + number * size, size)
 
     async def _count_bitmaps(self) -> None:
+        """Count the clusters of the directory, of bitmap tables and of bits. A table with nonsense ends the check."""
         extension = self._image.header.bitmaps
         if extension is None:
             return
         self._add(extension.directory_offset, extension.directory_size)
-        try:
-            bitmaps = await read_directory(self._image)
-        except BlockError as error:
-            self._error(f"ERROR {error.message}")
-            return
-        for bitmap in bitmaps:
+        for bitmap in await read_directory(self._image):
             self._add(bitmap.table_offset, 8 * bitmap.table_entries)
-            data = await self._image.file.pread(bitmap.table_offset, 8 * bitmap.table_entries)
-            for entry in unpack_words(data):
+            for entry in await read_table(self._image, bitmap.table_offset, bitmap.table_entries):
                 if entry & OFFSET_MASK:
                     self._add(entry & OFFSET_MASK, self._geometry.cluster_size)
 
