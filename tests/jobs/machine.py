@@ -18,8 +18,8 @@ from backcheck_engine.block.node import Node
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
 from backcheck_engine.errors import BlockError
-from backcheck_engine.jobs.backup_options import BackupOptions, SyncMode
 from backcheck_engine.jobs.backup_actions import BlockdevBackupAction
+from backcheck_engine.jobs.backup_options import BackupOptions, SyncMode
 from backcheck_engine.jobs.block_job import BlockJob
 from backcheck_engine.jobs.job import Job
 from backcheck_engine.jobs.job_list import JobList

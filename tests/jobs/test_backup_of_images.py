@@ -16,8 +16,9 @@ from backcheck_engine.block.node import Node
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.drivers.creation import create_image
+from backcheck_engine.jobs.backup_actions import DriveBackupAction
 from backcheck_engine.jobs.backup_options import BackupOptions, SyncMode
-from backcheck_engine.jobs.backup_actions import DriveBackupAction, DriveTarget
+from backcheck_engine.jobs.backup_target import DriveTarget
 from backcheck_engine.jobs.job_list import JobList
 from backcheck_engine.jobs.transaction import run_transaction
 from tests.jobs.machine import KiB, MiB, run

@@ -6,8 +6,8 @@ from collections.abc import Awaitable
 
 from backcheck_engine.block.backend import BlockBackend
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.jobs.backup_options import BackupOptions, SyncMode
 from backcheck_engine.jobs.backup_actions import BlockdevBackupAction
+from backcheck_engine.jobs.backup_options import BackupOptions, SyncMode
 from backcheck_engine.jobs.transaction import Action, run_transaction
 from tests.jobs.machine import START, SUCCESS, Fault, Machine, memory_node, refused, run
 
