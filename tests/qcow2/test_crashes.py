@@ -7,51 +7,12 @@ from pathlib import Path
 import pytest
 
 from backcheck_engine.block.node import Node
-from backcheck_engine.block.request import Buffer, RequestFlag
+from backcheck_engine.block.request import RequestFlag
 from tests.qcow2.qemu import needs_qemu, opened, qemu_img, qemu_io, run, tool
+from tests.qcow2.write_log import Write, record_writes, replay
 
 KiB, MiB = 1 << 10, 1 << 20
 LEAKS_ONLY = 3
-Write = tuple[int, bytes]
-
-
-def _record(node: Node) -> list[Write]:
-    """From now on, every write of the image to its file, in order."""
-    log: list[Write] = []
-    driver = node.file.driver
-    write, zero, discard, truncate = driver.pwrite, driver.pwrite_zeroes, driver.discard, driver.truncate
-
-    async def recorded_write(offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
-        log.append((offset, bytes(data)))
-        await write(offset, data, flags)
-
-    async def recorded_zero(offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
-        log.append((offset, bytes(length)))
-        await zero(offset, length, flags)
-
-    async def recorded_discard(offset: int, length: int) -> None:
-        log.append((offset, bytes(max(min(length, driver.size() - offset), 0))))
-        await discard(offset, length)
-
-    async def recorded_truncate(size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
-        log.append((size, b""))
-        await truncate(size, exact=exact, preallocation=preallocation, zero=zero)
-
-    driver.pwrite, driver.pwrite_zeroes = recorded_write, recorded_zero  # type: ignore[method-assign]
-    driver.discard, driver.truncate = recorded_discard, recorded_truncate  # type: ignore[method-assign]
-    return log
-
-
-def _replay(start: bytes, writes: list[Write]) -> bytes:
-    image = bytearray(start)
-    for offset, data in writes:
-        if not data:
-            image = image[:offset].ljust(offset, b"\0")
-            continue
-        if len(image) < offset:
-            image.extend(bytes(offset - len(image)))
-        image[offset : offset + len(data)] = data
-    return bytes(image)
 
 
 async def _use(node: Node, generator: random.Random) -> None:
@@ -98,13 +59,13 @@ def test_every_prefix_of_the_writes_is_a_sound_image(
 
         async def use(generator: random.Random = generator, log: list[Write] = log) -> None:
             async with opened(path) as node:
-                recorded = _record(node)
+                recorded = record_writes(node.file)
                 await _use(node, generator)
             log.extend(recorded)
 
         run(use)
-        assert _replay(start, log) == path.read_bytes()
+        assert replay(start, log) == path.read_bytes()
         for count in sorted(generator.sample(range(len(log)), min(40, len(log)))):
-            crashed.write_bytes(_replay(start, log[:count]))
+            crashed.write_bytes(replay(start, log[:count]))
             done = tool("qemu-img", "check", "-f", "qcow2", crashed)
             assert done.returncode in (0, LEAKS_ONLY), (seed, count, log[count][0], done.stdout + done.stderr)

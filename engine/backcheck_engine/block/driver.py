@@ -151,7 +151,10 @@ class Driver(ImageUpkeep, ABC):
         )
 
     async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
-        """Change the size; with `zero` what is added must read as zeroes."""
+        """Change the size; with `zero` what is added must read as zeroes. A filter passes it on."""
+        if self.kind is DriverKind.FILTER and self.node.filtered is not None:
+            await self.node.filtered.truncate(size, exact=exact, preallocation=preallocation, zero=zero)
+            return
         raise BlockError("Image format driver does not support resize", errno.ENOTSUP)
 
     def flushes_child(self, child: Child) -> bool:
@@ -234,6 +237,9 @@ class Driver(ImageUpkeep, ABC):
 
     async def become_read_only(self) -> None:
         """The node, which was flushed, is about to become read-only: leave the image as it shall stay."""
+
+    async def stay_writable(self) -> None:
+        """Undo `become_read_only`, since the node stays as it was. Raises BlockError."""
 
     async def close(self) -> None:
         """Write back metadata and let go of resources. Children are detached by the node afterwards."""

@@ -26,6 +26,8 @@ async def make_read_only(node: Node) -> None:
     except BlockError:
         for one in nodes:
             one.read_only = False
+        for one in reversed(nodes):
+            await one.driver.stay_writable()
         raise
 
 

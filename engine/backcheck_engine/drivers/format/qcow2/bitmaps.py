@@ -75,7 +75,7 @@ async def load_bitmaps(image: Image) -> None:
         bitmap = await _load_bitmap(image, entry)
         bitmap.read_only = not node.is_writable
         node.bitmaps.add(bitmap)
-    if node.is_writable and not all(entry.is_in_use for entry in image.bitmaps):
+    if node.is_writable:
         await _mark_in_use(image)
 
 
@@ -101,7 +101,8 @@ async def _load_bitmap(image: Image, entry: DirectoryEntry) -> DirtyBitmap:
 async def _mark_in_use(image: Image) -> None:
     """Write the flag into every entry, in place. A crash in between costs the bitmaps, never what they describe."""
     extension = image.header.bitmaps
-    assert extension is not None
+    if extension is None or all(entry.is_in_use for entry in image.bitmaps):
+        return
     entries = [replace(entry, flags=entry.flags | BitmapFlag.IN_USE) for entry in image.bitmaps]
     data = pack_directory(entries)
     if len(data) != extension.directory_size:
@@ -214,6 +215,19 @@ async def _use_directory(image: Image, extension: BitmapsExtension | None, entri
         raise error.prefixed(_FAILED_UPDATE) from error
     if old is not None:
         await free_clusters(image, old.directory_offset, old.directory_size)
+
+
+def freeze_bitmaps(image: Image) -> None:
+    """The image becomes read-only: what was stored must not change any more."""
+    for bitmap in image.node.bitmaps:
+        bitmap.read_only = bitmap.read_only or bitmap.persistent
+
+
+async def thaw_bitmaps(image: Image) -> None:
+    """The image stays writable after all: what was stored is out of date from now on."""
+    for bitmap in image.node.bitmaps:
+        bitmap.read_only = False
+    await _mark_in_use(image)
 
 
 # In between.

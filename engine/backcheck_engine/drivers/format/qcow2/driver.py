@@ -12,9 +12,11 @@ from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
 from backcheck_engine.drivers.format.qcow2 import reading, status
 from backcheck_engine.drivers.format.qcow2.bitmaps import (
     check_new_bitmap,
+    freeze_bitmaps,
     load_bitmaps,
     remove_bitmap,
     store_bitmaps,
+    thaw_bitmaps,
 )
 from backcheck_engine.drivers.format.qcow2.compressed_writing import CompressedWriter
 from backcheck_engine.drivers.format.qcow2.header import MAX_BACKING_NAME, Incompatible
@@ -197,6 +199,16 @@ class Qcow2Driver(Driver):
                 await self._write_back()
             except BlockError as error:
                 print(f"{program_name()}: Failed to flush the L2 table cache: {error.message}", file=sys.stderr)
+
+    async def become_read_only(self) -> None:
+        async with self.image.lock:
+            await store_bitmaps(self.image)
+            await self.image.mark_clean()
+            freeze_bitmaps(self.image)
+
+    async def stay_writable(self) -> None:
+        async with self.image.lock:
+            await thaw_bitmaps(self.image)
 
     async def inactivate(self) -> None:
         async with self.image.lock:
