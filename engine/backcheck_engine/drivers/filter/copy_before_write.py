@@ -153,7 +153,7 @@ class CopyBeforeWriteDriver(Driver):
         if ChildRole.FILTERED not in child.role:
             return Permission.WRITE, Permission.ALL & ~Permission.RESIZE
         needed, shared = default_child_permissions(child, True, parent_permissions, parent_shared)
-        if self.node.parents:
+        if self._is_in_place:
             if Permission.WRITE in parent_permissions:
                 needed |= Permission.CONSISTENT_READ
             if self.copy.discard_source:
@@ -161,6 +161,11 @@ class CopyBeforeWriteDriver(Driver):
             # A write that does not come through here would change what is not copied yet.
             shared &= ~(Permission.WRITE | Permission.RESIZE)
         return needed, shared
+
+    @property
+    def _is_in_place(self) -> bool:
+        """Whether the filter guards already: while it is put above its source, others still write there."""
+        return bool(self.node.parents)
 
     # The job's use.
 
@@ -173,10 +178,41 @@ class CopyBeforeWriteDriver(Driver):
 
 
 class BackupTopDriver(CopyBeforeWriteDriver):
-    """The filter as it was before 6.2: its source was its backing."""
+    """The filter as it was before 6.2: its source was its backing, and it took its permissions when it was in place."""
 
     format_name: ClassVar[str] = "backup-top"
     source_child: ClassVar[str] = "backing"
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._active_children: Final[set[str]] = set()
+
+    def child_permissions(
+        self, child: Child, parent_permissions: Permission, parent_shared: Permission
+    ) -> tuple[Permission, Permission]:
+        if child.name not in self._active_children:
+            return Permission.NONE, Permission.ALL
+        return super().child_permissions(child, parent_permissions, parent_shared)
+
+    @property
+    def _is_in_place(self) -> bool:
+        return True
+
+    async def activate(self) -> None:
+        """Take the permissions, on the source first. Raises BlockError, after taking the filter out again."""
+        for name, prefix in ((self.source_child, "Cannot set permissions for backup-top filter: "), ("target", "")):
+            self._active_children.add(name)
+            try:
+                self.node.graph.refresh_permissions(self.node)
+            except BlockError as error:
+                await self.drop()
+                raise error.prefixed(prefix) from error
+
+    async def drop(self) -> None:
+        """Give the permissions back before the filter is taken out."""
+        self._active_children.clear()
+        self.node.graph.refresh_permissions(self.node)
+        await super().drop()
 
 
 def job_cluster_size(target: Node, min_cluster_size: int = 0) -> int:
@@ -247,6 +283,8 @@ async def insert_filter(
     except EngineError as error:
         await node.unref()
         raise _prefixed(error, "Could not replace node: ") from error
+    if isinstance(guard, BackupTopDriver):
+        await guard.activate()
     return guard
 
 
