@@ -13,6 +13,7 @@ from typing import Final
 
 from bitarray import bitarray
 
+from backcheck_engine.block.bit_runs import runs_of
 from backcheck_engine.block.bit_scaling import scaled
 from backcheck_engine.block.request import Buffer
 from backcheck_engine.errors import BlockError
@@ -75,6 +76,12 @@ class DirtyBitmap:
     def set(self, offset: int, length: int) -> None:
         """Mark every unit that the range touches."""
         first, end = self._units(offset, length)
+        if end - first == 1:
+            # Nearly every write of a guest: in one unit, which other writes have marked before.
+            if not self._bits[first]:
+                self._bits[first] = 1
+                self._set_bits += 1
+            return
         self._set_bits += (end - first) - self._bits.count(1, first, end)
         self._bits[first:end] = 1
 
@@ -103,7 +110,7 @@ class DirtyBitmap:
         """Mark what `other`, of a disk of the same size, has marked; its granularity may be another."""
         if not other._set_bits:
             return
-        self._bits |= scaled(other._bits, other._shift, self._shift, len(self._bits))
+        self._bits |= scaled(other._bits, other._set_bits, other._shift, self._shift, len(self._bits))
         self._set_bits = self._bits.count(1)
 
     # Searching.
@@ -128,10 +135,13 @@ class DirtyBitmap:
         return start, (stop if clear is None else clear) - start
 
     def runs(self, offset: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-        """Every marked run in [offset, end) as (offset, length)."""
-        while (run := self.next_dirty_run(offset, end)) is not None:
-            yield run
-            offset = sum(run)
+        """Every marked run in [offset, end) as (offset, length). What changes meanwhile may or may not be seen."""
+        stop = self.size if end is None else min(end, self.size)
+        shift = self._shift
+        first, last = self._units(offset, stop - offset)
+        for unit, clear in runs_of(self._bits, first, last):
+            start = max(offset, unit << shift)
+            yield start, min(clear << shift, stop) - start
 
     # The bits themselves.
 
