@@ -9,6 +9,7 @@ from typing import Final
 from bitarray import bitarray
 
 from backcheck_engine.block.bit_runs import count_runs, runs_of
+from backcheck_engine.block.zero_bits import zero_bits
 
 _BITS_FOR_A_RUN: Final = 1024
 """How many bits are doubled or halved in the time that one run takes."""
@@ -48,18 +49,20 @@ def scaled(bits: bitarray, set_count: int, shift: int, wanted_shift: int, wanted
     while shift > wanted_shift:
         bits = _double(bits)
         shift -= 1
+    if len(bits) < wanted_count:
+        bits.extend(zero_bits(wanted_count - len(bits)))
     return bits[:wanted_count]
 
 
 def _coarsen_each(bits: bitarray, shift: int, wanted_count: int) -> bitarray:
     """For few bits, which are likely to lie alone."""
-    wanted = _clear_bits(wanted_count)
+    wanted = zero_bits(wanted_count)
     wanted[[position >> shift for position in bits.search(1)]] = 1
     return wanted
 
 
 def _scale_runs(bits: bitarray, shift: int, wanted_shift: int, wanted_count: int) -> bitarray:
-    wanted = _clear_bits(wanted_count)
+    wanted = zero_bits(wanted_count)
     for first, end in runs_of(bits, 0, len(bits)):
         wanted[first << shift >> wanted_shift : (((end << shift) - 1) >> wanted_shift) + 1] = 1
     return wanted
@@ -80,12 +83,6 @@ def _double(bits: bitarray) -> bitarray:
     doubled[0::2] = raw.translate(_DOUBLE_LOW)
     doubled[1::2] = raw.translate(_DOUBLE_HIGH)
     return _of_bytes(doubled)
-
-
-def _clear_bits(count: int) -> bitarray:
-    bits = bitarray(count, endian="little")
-    bits.setall(0)
-    return bits
 
 
 def _of_bytes(raw: bytes | bytearray) -> bitarray:

@@ -6,7 +6,6 @@ its runs. A bitmap that records is set by the writes of the node that it is atta
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Iterator
 from typing import Final
@@ -16,10 +15,7 @@ from bitarray import bitarray
 from backcheck_engine.block.bit_runs import runs_of
 from backcheck_engine.block.bit_scaling import scaled
 from backcheck_engine.block.request import Buffer
-from backcheck_engine.errors import BlockError
-
-_WORD_BYTES: Final = 8
-"""What a bitmap's bits are counted out in for its digest."""
+from backcheck_engine.block.zero_bits import zero_bits
 
 
 class SavedBits:
@@ -56,7 +52,9 @@ class DirtyBitmap:
         self.successor: DirtyBitmap | None = None
         """What records in its place while an operation uses it."""
         self._shift: Final = granularity.bit_length() - 1
-        self._bits = _zero_bits(-(-size // granularity))
+        self._unit_count = -(-size // granularity)
+        self._bits = zero_bits(self._unit_count)
+        """As many as there are units, and clear ones up to a whole word."""
         self._set_bits = 0
 
     @property
@@ -93,24 +91,24 @@ class DirtyBitmap:
 
     def clear_all(self) -> None:
         """Unmark everything."""
-        self._bits.setall(0)
-        self._set_bits = 0
+        self._bits, self._set_bits = zero_bits(self._unit_count), 0
 
     def resize(self, size: int) -> None:
         """Follow the disk: what is added is unmarked, what is cut off is forgotten."""
         units = -(-size // self.granularity)
-        if units < len(self._bits):
-            del self._bits[units:]
-            self._set_bits = self._bits.count(1)
-        else:
-            self._bits.extend(_zero_bits(units - len(self._bits)))
-        self.size = size
+        if units != self._unit_count:
+            kept = min(units, self._unit_count)
+            bits = zero_bits(units)
+            bits[:kept] = self._bits[:kept]
+            self._bits, self._set_bits = bits, bits.count(1)
+        self.size, self._unit_count = size, units
 
     def merge_from(self, other: DirtyBitmap) -> None:
         """Mark what `other`, of a disk of the same size, has marked; its granularity may be another."""
         if not other._set_bits:
             return
         self._bits |= scaled(other._bits, other._set_bits, other._shift, self._shift, len(self._bits))
+        self._bits[self._unit_count :] = 0
         self._set_bits = self._bits.count(1)
 
     # Searching.
@@ -147,12 +145,13 @@ class DirtyBitmap:
 
     def save_bits(self) -> SavedBits:
         """What `restore_bits` needs to undo a change of the bits."""
-        return SavedBits(self._bits.copy(), self._set_bits)
+        bits = self._bits.copy() if self._set_bits else zero_bits(self._unit_count)
+        return SavedBits(bits, self._set_bits)
 
     def take_bits(self) -> SavedBits:
         """`clear_all`, and what `restore_bits` needs to undo it."""
         saved = SavedBits(self._bits, self._set_bits)
-        self._bits, self._set_bits = _zero_bits(len(self._bits)), 0
+        self.clear_all()
         return saved
 
     def restore_bits(self, saved: SavedBits) -> None:
@@ -169,24 +168,21 @@ class DirtyBitmap:
         first = offset >> self._shift
         loaded = bitarray(endian="little")
         loaded.frombytes(bytes(data))
-        del loaded[max(0, len(self._bits) - first) :]
+        del loaded[max(0, self._unit_count - first) :]
         end = first + len(loaded)
         self._set_bits += loaded.count(1) - self._bits.count(1, first, end)
         self._bits[first:end] = loaded
 
     def sha256(self) -> str:
         """The digest of all bits, in whole words and at least one, in hexadecimal."""
-        stored = self._bits.tobytes()
-        digest = hashlib.sha256(stored)
-        digest.update(bytes(-len(stored) % _WORD_BYTES if stored else _WORD_BYTES))
-        return digest.hexdigest()
+        return hashlib.sha256(self._bits).hexdigest()
 
     def _units(self, offset: int, length: int) -> tuple[int, int]:
         """The units that a range of bytes touches, as [first, end)."""
         first = offset >> self._shift
-        if length <= 0 or first >= len(self._bits):
+        if length <= 0 or first >= self._unit_count:
             return 0, 0
-        return first, min(((offset + length - 1) >> self._shift) + 1, len(self._bits))
+        return first, min(((offset + length - 1) >> self._shift) + 1, self._unit_count)
 
     def _find(self, value: int, offset: int, end: int | None) -> int | None:
         stop = self.size if end is None else min(end, self.size)
@@ -195,12 +191,3 @@ class DirtyBitmap:
         first, last = self._units(offset, stop - offset)
         unit = self._bits.find(value, first, last)
         return None if unit < 0 else max(offset, unit << self._shift)
-
-
-def _zero_bits(count: int) -> bitarray:
-    try:
-        bits = bitarray(count, endian="little")
-    except (MemoryError, OverflowError) as error:
-        raise BlockError.from_errno(errno.ENOMEM) from error
-    bits.setall(0)
-    return bits
