@@ -24,6 +24,9 @@ from backcheck.transcript import Direction
 MONITOR_DESCRIPTOR = 3
 MONITOR_ARGUMENTS = ("-chardev", f"socket,id=mon,fd={MONITOR_DESCRIPTOR}", "-mon", "chardev=mon,mode=control")
 MONITOR_NAME = "qmp"
+TRACED = ("job_*", "block_copy_*", "bdrv_co_p*", "blk_co_p*")
+TRACE_ARGUMENTS = ("-D", "trace-%d.log", *(argument for pattern in TRACED for argument in ("-trace", pattern)))
+"""What the program does inside goes into its folder, and is evidence when the case fails."""
 END_TIMEOUT_S = 20.0
 CRASH_TIMEOUT_S = 5.0
 """How long a program that closed its monitor may take to end, a core dump included."""
@@ -52,7 +55,7 @@ class Machine:
 
         Raises ImplementationError when it ends before it greets, as for an option that it refuses.
         """
-        argv = [*NO_MACHINE, *arguments, *MONITOR_ARGUMENTS]
+        argv = [*NO_MACHINE, *TRACE_ARGUMENTS, *arguments, *MONITOR_ARGUMENTS]
         command = shlex.join([*self.implementation.system.argv, *argv])
         with (self.folder / "command").open("a") as file:
             file.write(command + "\n")

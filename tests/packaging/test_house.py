@@ -55,6 +55,7 @@ BESIDE_ALL = {
     "quick_start",
     "release",
     "standard_streams",
+    "tracing",
     "version",
 }
 ARROWS = {
@@ -75,6 +76,7 @@ ARROWS = {
     "quick_start": set(),
     "release": set(),
     "standard_streams": set(),
+    "tracing": set(),
     "version": set(),
 }
 

@@ -17,6 +17,7 @@ from backcheck_engine.block.request import Buffer, RequestFlag
 from backcheck_engine.block.throttle_group import ThrottleMember
 from backcheck_engine.block.throttling import IoDirection, ThrottleLimits
 from backcheck_engine.errors import BlockError
+from backcheck_engine.tracing import BLK_CO_PREADV, BLK_CO_PWRITEV, ZERO_WRITE
 
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
@@ -205,7 +206,10 @@ class BlockBackend:
             self._check_range(offset, length)
             if self.throttle:
                 await self.throttle.admit(IoDirection.READ, length)
-            return await self.inserted_node().pread(offset, length)
+            node = self.inserted_node()
+            if BLK_CO_PREADV.is_on:
+                BLK_CO_PREADV(self, node, offset, length, 0)
+            return await node.pread(offset, length)
         finally:
             self._leave()
 
@@ -216,7 +220,10 @@ class BlockBackend:
             self._check_range(offset, len(data))
             if self.throttle:
                 await self.throttle.admit(IoDirection.WRITE, len(data))
-            await self.inserted_node().pwrite(offset, data, self._write_flags(flags))
+            node = self.inserted_node()
+            if BLK_CO_PWRITEV.is_on:
+                BLK_CO_PWRITEV(self, node, offset, len(data), flags.value)
+            await node.pwrite(offset, data, self._write_flags(flags))
         finally:
             self._leave()
 
@@ -227,7 +234,10 @@ class BlockBackend:
             self._check_range(offset, length)
             if self.throttle:
                 await self.throttle.admit(IoDirection.WRITE, length)
-            await self.inserted_node().pwrite_zeroes(offset, length, self._write_flags(flags))
+            node = self.inserted_node()
+            if BLK_CO_PWRITEV.is_on:
+                BLK_CO_PWRITEV(self, node, offset, length, flags.value | ZERO_WRITE)
+            await node.pwrite_zeroes(offset, length, self._write_flags(flags))
         finally:
             self._leave()
 

@@ -21,6 +21,13 @@ from backcheck_engine.block.dirty_bitmap import DirtyBitmap
 from backcheck_engine.block.rate_limit import RateLimit
 from backcheck_engine.block.request import RequestFlag
 from backcheck_engine.errors import BlockError
+from backcheck_engine.tracing import (
+    BLOCK_COPY_PROCESS,
+    BLOCK_COPY_READ_FAIL,
+    BLOCK_COPY_SKIP_RANGE,
+    BLOCK_COPY_WRITE_FAIL,
+    BLOCK_COPY_WRITE_ZEROES_FAIL,
+)
 
 DEFAULT_CLUSTER_SIZE: Final = 64 * 1024
 CHUNK_BYTES: Final = 1024 * 1024
@@ -137,6 +144,8 @@ class BlockCopy:
 
     def take(self, offset: int, length: int) -> Chunk:
         """Move marked clusters into flight."""
+        if BLOCK_COPY_PROCESS.is_on:
+            BLOCK_COPY_PROCESS(self, offset)
         chunk = Chunk(offset, length)
         self.bitmap.clear(offset, length)
         self._in_flight[chunk] = None
@@ -154,6 +163,8 @@ class BlockCopy:
 
     def skip(self, offset: int, length: int) -> None:
         """Forget marked clusters without copying them."""
+        if BLOCK_COPY_SKIP_RANGE.is_on:
+            BLOCK_COPY_SKIP_RANGE(self, offset, length)
         self.bitmap.clear(offset, length)
         self.reset_progress()
 
@@ -203,11 +214,15 @@ class BlockCopy:
         try:
             data = await self.source.node.pread(offset, length)
         except BlockError as error:
+            if BLOCK_COPY_READ_FAIL.is_on:
+                BLOCK_COPY_READ_FAIL(self, offset, -error.errno)
             return CopyFailure(error=error, is_read=True)
         flags = self._write_flags | (RequestFlag.WRITE_COMPRESSED if self.compress else RequestFlag.NONE)
         try:
             await self.target.node.pwrite(offset, data, flags)
         except BlockError as error:
+            if BLOCK_COPY_WRITE_FAIL.is_on:
+                BLOCK_COPY_WRITE_FAIL(self, offset, -error.errno)
             return CopyFailure(error=error, is_read=False)
         return None
 
@@ -224,6 +239,8 @@ class BlockCopy:
         try:
             await self.target.node.pwrite_zeroes(offset, length, self._write_flags)
         except BlockError as error:
+            if BLOCK_COPY_WRITE_ZEROES_FAIL.is_on:
+                BLOCK_COPY_WRITE_ZEROES_FAIL(self, offset, -error.errno)
             return CopyFailure(error=error, is_read=False)
         return None
 

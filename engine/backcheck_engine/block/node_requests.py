@@ -20,6 +20,7 @@ from backcheck_engine.block.request import (
 from backcheck_engine.block.tracking import RequestKind, RequestTracker, TrackedRequest
 from backcheck_engine.block.zeroes import MAX_BOUNCE_BUFFER, is_zero, pieces_to_zero
 from backcheck_engine.errors import BlockError
+from backcheck_engine.tracing import BDRV_CO_PREADV, BDRV_CO_PWRITEV
 
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
@@ -67,6 +68,8 @@ class NodeRequests:
         check_request(offset, length)
         if not length:
             return b""
+        if BDRV_CO_PREADV.is_on:
+            BDRV_CO_PREADV(self, offset, length, 0)
         alignment = self.limits.request_alignment
         request = self._begin(RequestKind.READ, offset, length)
         try:
@@ -105,6 +108,8 @@ class NodeRequests:
         self._check_writable()
         if not length:
             return
+        if BDRV_CO_PWRITEV.is_on:
+            BDRV_CO_PWRITEV(self, offset, length, flags.value)
         request = self._begin(RequestKind.WRITE, offset, length)
         try:
             if self.limits.request_alignment == 1 or is_aligned(offset, length, self.limits.request_alignment):

@@ -8,6 +8,7 @@ from backcheck_engine.block.request import RequestFlag
 from backcheck_engine.block.tracking import RequestKind, TrackedRequest
 from backcheck_engine.block.zeroes import pieces_to_discard
 from backcheck_engine.errors import BlockError
+from backcheck_engine.tracing import BDRV_CO_PWRITE_ZEROES
 
 
 class NodeZeroes(NodeRequests):
@@ -19,6 +20,8 @@ class NodeZeroes(NodeRequests):
         self._check_writable()
         if not length:
             return
+        if BDRV_CO_PWRITE_ZEROES.is_on:
+            BDRV_CO_PWRITE_ZEROES(self, offset, length, flags.value)
         if self.discard_mode != "unmap":
             flags &= ~RequestFlag.MAY_UNMAP
         alignment = self.limits.request_alignment

@@ -16,20 +16,20 @@ MAX_IMAGE_BYTES = (2**63 - 1) // 2**30 * 2**30
 
 
 class RequestFlag(enum.Flag):
-    """How a write is to be done."""
+    """How a write is to be done. The values are those that QEMU's trace shows."""
 
     NONE = 0
-    FUA = enum.auto()
+    FUA = 0x10
     """On stable storage before the request ends."""
-    MAY_UNMAP = enum.auto()
+    MAY_UNMAP = 0x4
     """A zero write may deallocate."""
-    NO_FALLBACK = enum.auto()
+    NO_FALLBACK = 0x100
     """A zero write fails with ENOTSUP rather than writing buffers."""
-    WRITE_UNCHANGED = enum.auto()
+    WRITE_UNCHANGED = 0x40
     """What is read afterwards is what was read before; needs only that permission."""
-    SERIALISING = enum.auto()
+    SERIALISING = 0x80
     """Waits for every overlapping request, and they for it."""
-    WRITE_COMPRESSED = enum.auto()
+    WRITE_COMPRESSED = 0x20
     """Store compressed, where the driver can."""
 
 

@@ -109,6 +109,10 @@ class _Reader:
             "S": self._paused,
             "add-fd": self._add_fd,
             "compat": self._compat,
+            "trace": self._trace,
+            "D": self._log_file,
+            "d": self._log_items,
+            "msg": self._message_format,
         }
 
     def take(self, name: str, argument: str, location: str) -> None:
@@ -223,6 +227,26 @@ class _Reader:
                 raise OptionError(f"Parameter '{item.key}' does not accept value '{item.value}'")
             policy = {_POLICIES[item.key]: item.value}
             self._settings.input_policy = self._settings.input_policy._replace(**policy)
+
+    # What is traced.
+
+    def _trace(self, argument: str, location: str) -> None:
+        from backcheck_engine.commandline.traces import take_trace
+
+        take_trace(self._settings.trace, argument)
+
+    def _log_file(self, argument: str, location: str) -> None:
+        self._settings.trace.log_file = argument
+
+    def _log_items(self, argument: str, location: str) -> None:
+        from backcheck_engine.commandline.traces import take_log_items
+
+        take_log_items(self._settings.trace, argument)
+
+    def _message_format(self, argument: str, location: str) -> None:
+        from backcheck_engine.commandline.traces import take_message_format
+
+        take_message_format(self._settings.trace, argument)
 
     # Block devices.
 

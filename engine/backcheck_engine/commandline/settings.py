@@ -82,6 +82,21 @@ class ObjectSettings(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
+class TraceSettings:
+    """-trace, -D, and -d and -msg as far as they are about it."""
+
+    patterns: list[str] = field(default_factory=list)
+    """Names and patterns of events; one that begins with `-` is to be off."""
+    has_timestamps: bool = False
+    log_file: str | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the command line says anything about it."""
+        return bool(self.patterns or self.has_timestamps or self.log_file is not None)
+
+
+@dataclass(slots=True, kw_only=True)
 class Settings:
     """All of a command line."""
 
@@ -98,5 +113,6 @@ class Settings:
     drives: list[DriveSettings] = field(default_factory=list)
     devices: list[DeviceSettings] = field(default_factory=list)
     objects: list[ObjectSettings] = field(default_factory=list)
+    trace: TraceSettings = field(default_factory=TraceSettings)
     idle_characters: list[CharactersSettings] = field(default_factory=list)
     """Character devices that no monitor uses."""

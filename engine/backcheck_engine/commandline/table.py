@@ -57,6 +57,10 @@ _SHOWN: Final = (
     Option("pidfile", "file", "write the process id to 'file'"),
     Option("daemonize", "", "go to the background when ready"),
     Option("S", "", "wait for 'cont' before the guest starts"),
+    Option("trace", "[[enable=]pattern][,events=file]", "tell events ('-trace help' lists them)"),
+    Option("D", "file", "tell them in a file (default: standard error)"),
+    Option("d", "item[,...]", "of the log's items trace:PATTERN is honoured"),
+    Option("msg", "[timestamp=on|off]", "whether events are told with the time"),
     Option("add-fd", "fd=fd,set=set[,opaque=opaque]", "accepted"),
     Option("compat", "[deprecated-input=accept|reject|crash]...", "what to do about deprecated input", since=QEMU_7_2),
 )
@@ -64,9 +68,9 @@ _SHOWN: Final = (
 _QUIET: Final = (Option("hdb", "file"), Option("hdc", "file"), Option("hdd", "file"))
 
 _ACCEPTED_WITH_ARGUMENT: Final = (
-    "D L acpitable append audio audiodev bios boot bt cpu d debugcon display dtb fsdev fw_cfg global gdb icount k "
-    "kernel initrd m mem-path msg net netdev nic numa overcommit parallel plugin qtest qtest-log rtc sandbox serial "
-    "set smbios smp soundhw spice tb-size trace tpmdev usbdevice vga virtfs vnc watchdog watchdog-action "
+    "L acpitable append audio audiodev bios boot bt cpu debugcon display dtb fsdev fw_cfg global gdb icount k "
+    "kernel initrd m mem-path net netdev nic numa overcommit parallel plugin qtest qtest-log rtc sandbox serial "
+    "set smbios smp soundhw spice tb-size tpmdev usbdevice vga virtfs vnc watchdog watchdog-action "
     "run-with"
 )
 _ACCEPTED_FLAGS: Final = (

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from backcheck_engine.errors import BlockError, EngineError
 from backcheck_engine.jobs.states import PAUSED_FORM, TRANSITIONS, VERBS, JobStatus, Verb
+from backcheck_engine.tracing import JOB_APPLY_VERB, JOB_COMPLETED, JOB_STATE_TRANSITION
 
 if TYPE_CHECKING:
     from backcheck_engine.jobs.group import JobGroup
@@ -105,6 +106,9 @@ class Job(ABC):
         """Go to `status`, and tell clients unless it is the one they know."""
         if status not in TRANSITIONS[self.status]:
             raise AssertionError(f"job {self.id}: {self.status} -> {status}")
+        if JOB_STATE_TRANSITION.is_on:
+            error = -self.error.errno if isinstance(self.error, BlockError) else 0
+            JOB_STATE_TRANSITION(self, error, self.status.value, status.value)
         changed = status is not self.status
         self.status = status
         if changed:
@@ -112,7 +116,10 @@ class Job(ABC):
 
     def check_verb(self, verb: Verb) -> None:
         """Raise BlockError unless the job takes `verb` in its state."""
-        if self.status not in VERBS[verb]:
+        is_allowed = self.status in VERBS[verb]
+        if JOB_APPLY_VERB.is_on:
+            JOB_APPLY_VERB(self, self.status.value, verb.value, "allowed" if is_allowed else "prohibited")
+        if not is_allowed:
             raise BlockError(
                 f"Job '{self.id}' in state '{self.status.value}' cannot accept command verb '{verb.value}'",
                 errno.EPERM,
@@ -147,6 +154,8 @@ class Job(ABC):
                 await self.run()
             except EngineError as error:
                 self.error = error
+        if JOB_COMPLETED.is_on:
+            JOB_COMPLETED(self, -self.error.errno if isinstance(self.error, BlockError) else 0)
         self.run_is_over.set()
         self.drain_kick()
         await self.jobs.complete(self)

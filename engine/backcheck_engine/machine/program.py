@@ -63,6 +63,10 @@ def _run(settings: Settings, daemon: Daemon | None) -> int:
     """Open what can be opened without a loop, then run the loop. Raises EngineError while starting."""
     from backcheck_engine.machine.endpoints import open_endpoints
 
+    if settings.trace.is_wanted:
+        from backcheck_engine.machine.start_tracing import start_tracing
+
+        start_tracing(settings.trace, settings.program)
     endpoints = open_endpoints(settings)
     if settings.pidfile:
         from backcheck_engine.machine.daemon import write_pidfile

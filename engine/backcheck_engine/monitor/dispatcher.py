@@ -7,9 +7,11 @@ events use too. Only `exec-oob` passes the queue.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from backcheck_engine import tracing
 from backcheck_engine.errors import EngineError, QmpError
 from backcheck_engine.json_value import JsonObject, JsonValue
 from backcheck_engine.monitor import registry
@@ -106,6 +108,8 @@ class Dispatcher:
 
     async def answer(self, client: Client, request: Request) -> None:
         """Run one request and send its reply."""
+        if tracing.HANDLE_QMP_COMMAND.is_on and not request.error:
+            tracing.HANDLE_QMP_COMMAND(client, json.dumps(request.value))
         identity: JsonObject = {}
         if isinstance(request.value, dict) and "id" in request.value:
             identity = {"id": request.value["id"]}
@@ -129,7 +133,17 @@ class Dispatcher:
     async def execute(self, name: str, arguments: JsonObject, *, out_of_band: bool = False) -> JsonValue:
         """Validate and run one command, and give what it returns. Raises EngineError."""
         members = self.validated(name, arguments, out_of_band=out_of_band)
-        return await registry.handler(name)(self.context, members)
+        if (event := tracing.command_event("enter", name)) is not None:
+            event(json.dumps(arguments))
+        try:
+            result = await registry.handler(name)(self.context, members)
+        except EngineError as error:
+            if (event := tracing.command_event("exit", name)) is not None:
+                event(error.message, 0)
+            raise
+        if (event := tracing.command_event("exit", name)) is not None:
+            event(json.dumps(result), 1)
+        return result
 
     def validated(self, name: str, arguments: JsonObject, *, out_of_band: bool = False) -> JsonObject:
         """The arguments of a command as its handler gets them. Raises QmpError."""

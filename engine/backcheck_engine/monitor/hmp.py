@@ -9,6 +9,7 @@ from backcheck_engine.errors import EngineError, QmpError
 from backcheck_engine.monitor.hmp_line import HmpArguments, HmpError, parse_arguments
 from backcheck_engine.monitor.hmp_table import COMMANDS, INFO_COMMANDS, HmpCommand, find
 from backcheck_engine.monitor.registry import command
+from backcheck_engine.tracing import HANDLE_HMP_COMMAND
 
 if TYPE_CHECKING:
     from backcheck_engine.json_value import JsonValue
@@ -33,6 +34,8 @@ async def human_monitor_command(context: Context, arguments: HumanMonitorCommand
 
 async def run_line(context: Context, line: str) -> str:
     """What the human monitor answers to a line."""
+    if HANDLE_HMP_COMMAND.is_on:
+        HANDLE_HMP_COMMAND(context, line)
     name, _, rest = line.strip().partition(" ")
     if not name:
         return ""

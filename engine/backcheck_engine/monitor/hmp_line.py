@@ -1,8 +1,8 @@
 """Reads a line of the human monitor: the command's words by its argument types, with QEMU's words for what is wrong.
 
 Argument types are written as in "nodes:-n,verbose:-v,device:B?": a flag, a block device's name (B), any text (s), a
-filename (F), the rest of the line (S), a size in bytes with MiB as its unit (o), a whole number (l); `?` makes it
-optional. Flags come first and in this order.
+filename (F), the rest of the line (S), a size in bytes with MiB as its unit (o), a whole number (l), on or off (b); `?`
+makes it optional. Flags come first and in this order.
 """
 
 from __future__ import annotations
@@ -66,7 +66,11 @@ def parse_arguments(command: str, specification: str, text: str) -> HmpArguments
             arguments.texts[kind.name], text = text.rstrip(" "), ""
             continue
         word, text = _take_word(text)
-        if kind.letter in _NUMBERS:
+        if kind.letter == "b":
+            if word not in ("on", "off"):
+                raise HmpError("Expected 'on' or 'off'")
+            arguments.flags |= {kind.name} if word == "on" else set()
+        elif kind.letter in _NUMBERS:
             arguments.sizes[kind.name] = _NUMBERS[kind.letter](word)
         elif word is None:
             raise HmpError(f"{command}: {_EXPECTED[kind.letter]}")

@@ -99,10 +99,18 @@ COMMANDS: Final = (
         "\t\t\t-d: [device] is a device ID rather than a drive ID or node name",
         "hmp_block:qemu_io",
     ),
+    HmpCommand(("logfile",), "filename:F", "filename", "output logs to 'filename'", "hmp_trace:logfile"),
     HmpCommand(("quit", "q"), "", "", "quit the emulator", "hmp_machine:quit_"),
     HmpCommand(("stop", "s"), "", "", "stop emulation", "hmp_machine:stop"),
     HmpCommand(("system_powerdown",), "", "", "send system power down event", "hmp_machine:system_powerdown"),
     HmpCommand(("system_reset",), "", "", "reset the system", "hmp_machine:system_reset"),
+    HmpCommand(
+        ("trace-event",),
+        "name:s,option:b",
+        "name on|off",
+        "change whether an event is told",
+        "hmp_trace:trace_event",
+    ),
 )
 
 INFO_COMMANDS: Final = (
@@ -116,6 +124,13 @@ INFO_COMMANDS: Final = (
     HmpCommand(("block-jobs",), "", "", "show progress of ongoing block device operations", "hmp_job:info_block_jobs"),
     HmpCommand(("name",), "", "", "show the current VM name", "hmp_machine:info_name"),
     HmpCommand(("status",), "", "", "show the current VM status (running|paused)", "hmp_machine:info_status"),
+    HmpCommand(
+        ("trace-events",),
+        "name:s?",
+        "[name]",
+        "show which events are told",
+        "hmp_trace:info_trace_events",
+    ),
     HmpCommand(("uuid",), "", "", "show the current VM UUID", "hmp_machine:info_uuid"),
     HmpCommand(("version",), "", "", "show the version of QEMU", "hmp_machine:info_version"),
 )

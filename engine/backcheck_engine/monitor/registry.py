@@ -75,6 +75,7 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
         "query-uuid",
         "query-version",
     ),
+    "trace": ("trace-event-get-state", "trace-event-set-state"),
     "io_limits": ("block_set_io_throttle",),
     "object": ("object-add", "object-del", "qom-get", "qom-list", "qom-set"),
     "machine_control": ("cont", "quit", "stop", "system_powerdown", "system_reset", "system_wakeup"),
