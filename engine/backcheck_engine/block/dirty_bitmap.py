@@ -166,9 +166,9 @@ class DirtyBitmap:
     def from_bytes(self, offset: int, data: Buffer) -> None:
         """Replace the bits from `offset` on, whose unit is a multiple of eight, by stored ones; excess is ignored."""
         first = offset >> self._shift
-        loaded = bitarray(endian="little")
-        loaded.frombytes(bytes(data))
-        del loaded[max(0, self._unit_count - first) :]
+        loaded = bitarray(buffer=data, endian="little")
+        if len(loaded) > self._unit_count - first:
+            loaded = loaded[: max(0, self._unit_count - first)]
         end = first + len(loaded)
         self._set_bits += loaded.count(1) - self._bits.count(1, first, end)
         self._bits[first:end] = loaded
