@@ -6,7 +6,6 @@ from backcheck import Case, KiB, MiB, between, case
 @case(
     rules=["JOB-19", "GRAPH-13"],
     groups=["graph", "job", "device"],
-    not_on={"engine": "its guest devices are as they were on the command line"},
 )
 def run(t: Case) -> None:
     drive, node = t.drive("disk0", size=4 * MiB), t.node("node1", size=4 * MiB)
