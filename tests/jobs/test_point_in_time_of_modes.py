@@ -57,15 +57,15 @@ def changes_of(machine: Machine, since: int) -> list[tuple[int, int]]:
 
 @settings(max_examples=60)
 @given(
-    dirty=st.lists(RANGES, max_size=5),
+    dirty=st.lists(RANGES, min_size=1, max_size=5),
     granularity=GRANULARITIES,
     steps=st.lists(STEPS, max_size=20),
     cluster_size=st.sampled_from([0, 256 * KiB]),
-    sync=st.sampled_from([SyncMode.BITMAP, SyncMode.BITMAP, SyncMode.FULL]),
-    mode=st.sampled_from(BitmapMode),
+    sync=st.sampled_from([SyncMode.BITMAP, SyncMode.FULL]),
+    mode=st.sampled_from([*BitmapMode, BitmapMode.ALWAYS]),
     recording=st.booleans(),
-    is_cancelled=st.booleans(),
-    speed=st.sampled_from([0, 1]),
+    is_cancelled=st.sampled_from([True, True, False]),
+    speed=st.sampled_from([1, 1, 0]),
 )
 def test_what_is_not_copied_stays_marked(
     dirty: list[tuple[int, int]],
