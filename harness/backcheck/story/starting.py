@@ -81,7 +81,7 @@ class Starting(Conversation):
         if isinstance(target, Node):
             raise UsageError(f"drive-backup writes to a file: to {target.argument} it is t.blockdev_backup()")
         if isinstance(target, str):
-            target = self.existing_image(target, format=options.get("format"), content=source)
+            target = self.existing_image(target, format=options.get("format") or _format_of(device), content=source)
         name = device.argument if isinstance(device, Node) else device
         return BackupAction("drive-backup", name, target.name, sync, job_id, options, target)
 
@@ -175,6 +175,11 @@ class Starting(Conversation):
         if any(other.start is job.start and other.id == job.id for other in self._jobs):
             raise UsageError(f"{job.start.name} has started a job already that the case knows: keep that one")
         self._jobs.append(job)
+
+
+def _format_of(device: Node | str) -> str | None:
+    """The format that a target has when none is given, as far as the case knows."""
+    return device.image.format if isinstance(device, Drive) else None
 
 
 def _transaction_arguments(actions: Sequence[Action], grouped: bool | None) -> JsonObject:
