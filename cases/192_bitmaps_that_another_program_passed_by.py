@@ -1,6 +1,6 @@
 """When a program that knows no bitmaps has written the image its bitmaps are gone, and their names are free."""
 
-from backcheck import Case, Image, KiB, MiB, case
+from backcheck import Case, Image, JsonObject, KiB, MiB, case
 
 AUTOCLEAR_OFFSET = 88
 """Of the autoclear features in the header; their bit 0 says that the bitmaps are up to date."""
@@ -28,7 +28,7 @@ def run(t: Case) -> None:
     lost.expect(count=4 * KiB, granularity=4 * KiB, recording=True)
 
     t.step("read-only there is none either, and the image stays as it is")
-    tree = {"driver": "qcow2", "read-only": True, "file": {"driver": "file", "filename": "other0.img"}}
+    tree: JsonObject = {"driver": "qcow2", "read-only": True, "file": {"driver": "file", "filename": "other0.img"}}
     t.node("other0", tree=tree)
     t.expect("bitmaps", list(t.node_bitmaps("other0")), [])
     t.shutdown()
