@@ -72,7 +72,8 @@ async def _copy_bitmap(bitmap: "DirtyBitmap", source: "Node", target: "Node") ->
         original = BitmapReference(node=source.node_name, name=name)
         await _do(BitmapMergeAction(target.graph, copy, [original]))
     except EngineError as error:
-        await _do(BitmapRemoveAction(target.graph, copy))
+        if release.current() >= release.QEMU_7_2:
+            await _do(BitmapRemoveAction(target.graph, copy))
         raise ToolError(f"Failed to populate bitmap {name}: {error}", hint=error.hint) from error
 
 

@@ -96,8 +96,7 @@ async def run(invocation: Invocation) -> int:
         )
         for key, value in steps:
             await _do(work, key, value)
-        await _finish(node)
-    return 0
+        return 0 if await _is_stored(invocation, node) else 1
 
 
 def _operands(invocation: Invocation, actions: set[str], granularity: int) -> tuple[str, str]:
@@ -150,11 +149,12 @@ def _actions(work: Work, key: str, value: str) -> list[Action]:
     return [_PLAIN_ACTIONS[key](work.graph, reference)]
 
 
-async def _finish(node: "Node") -> None:
-    """Store the bitmaps, where a failure is still heard; before 10.0 it is not."""
-    if release.current() < release.QEMU_10_0:
-        return
-    try:
-        await node.driver.inactivate()
-    except BlockError as error:
-        raise ToolError(f"Error while closing the image: {error}") from error
+async def _is_stored(invocation: Invocation, node: "Node") -> bool:
+    """Store the bitmaps while a failure is still heard; whether that worked. Before 10.0 QEMU does not ask."""
+    if release.current() >= release.QEMU_10_0:
+        try:
+            await node.driver.inactivate()
+        except BlockError as error:
+            invocation.program.error(f"Error while closing the image: {error}")
+            return False
+    return True

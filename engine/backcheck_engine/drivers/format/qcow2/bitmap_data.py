@@ -146,7 +146,11 @@ async def _allocate(image: Image, length: int, bitmap: DirtyBitmap) -> int:
 
 async def _write(image: Image, offset: int, data: bytes, bitmap: DirtyBitmap) -> None:
     try:
-        await image.write_metadata(offset, data, Section.NONE)
+        await image.check_metadata_write(offset, len(data), Section.NONE)
+    except BlockError as error:
+        raise error.prefixed("Qcow2 overlap check failed: ") from error
+    try:
+        await image.file.pwrite(offset, data)
     except BlockError as error:
         raise error.prefixed(f"Failed to write bitmap '{bitmap.name}' to file: ") from error
 
