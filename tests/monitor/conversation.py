@@ -1,0 +1,141 @@
+"""The same conversation with a real QEMU and with the engine as that release: replies, and each job's lane.
+
+A step is a command with its arguments; `hmp` is a line of the human monitor, `until` waits for a job's state, and
+JOBS_END for every job that was started to come to rest. Lanes are without what depends on timing: `paused running`
+pairs, and how far a job had come that is cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tests.monitor.program import ENGINE, MACHINE, Message, Peer, connect, peer, real_program, running
+
+Step: TypeAlias = "tuple[str, dict[str, Any]]"
+
+_AT_REST = ("null", "pending", "concluded")
+_VOLATILE = ("actual-size", "write_threshold", "active", "thread-id", "timestamp")
+
+
+def hmp(line: str) -> Step:
+    """A line of the human monitor."""
+    return "human-monitor-command", {"command-line": line}
+
+
+def until(status: str, job: str = "j0") -> Step:
+    """Not a command: wait until a job is in that state."""
+    return "until", {"status": status, "id": job}
+
+
+JOBS_END: Step = ("jobs_end", {})
+
+
+@dataclass
+class Transcript:
+    """What a program said: its replies in order, each job's lane, and the lines about images that it made."""
+
+    replies: list[Any] = field(default_factory=list)
+    lanes: dict[str, list[str]] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+
+
+class Conversation:
+    """A client's side of it, step by step."""
+
+    def __init__(self, client: Peer) -> None:
+        self._client = client
+        self._status: dict[str, str] = {}
+        self.transcript = Transcript()
+
+    def take(self, step: Step) -> None:
+        """Send a command and keep its reply, or wait."""
+        name, arguments = step
+        if name == "until":
+            while self._status.get(arguments["id"]) != arguments["status"]:
+                self._note(self._client.message())
+        elif name == "jobs_end":
+            self._wait_for_rest()
+        else:
+            self.transcript.replies.append(_plain(self.ask(name, arguments)))
+
+    def ask(self, name: str, arguments: dict[str, Any]) -> Message:
+        """A command's reply, which is not kept."""
+        reply = self._client.execute(name, **arguments)
+        for event in self._client.events:
+            self._note(event)
+        self._client.events.clear()
+        return reply
+
+    def _wait_for_rest(self) -> None:
+        while any(status not in _AT_REST for status in self._status.values()) or self._is_ending():
+            self._note(self._client.message())
+
+    def _is_ending(self) -> bool:
+        """Whether a job is about to finalize itself. No member of a group may wait for a client then."""
+        jobs = self.ask("query-block-jobs", {})["return"]
+        return any(job["status"] == "pending" and job["auto-finalize"] for job in jobs)
+
+    def _note(self, event: Message) -> None:
+        data = event.get("data", {})
+        if event["event"] == "JOB_STATUS_CHANGE":
+            self._status[data["id"]] = data["status"]
+            self._add(data["id"], data["status"])
+        else:
+            if event["event"] == "BLOCK_JOB_CANCELLED":
+                del data["offset"]
+            identity = data.get("id") or data.get("device") or event["event"]
+            self._add(identity, f"{event['event']} {json.dumps(data, sort_keys=True)}")
+
+    def _add(self, identity: str, entry: str) -> None:
+        lane = self.transcript.lanes.setdefault(identity, [])
+        lane.append(entry)
+        if lane[-2:] == ["paused", "running"]:
+            del lane[-2:]
+
+
+def _plain(value: Any) -> Any:
+    """A reply without what differs from run to run."""
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items() if key not in _VOLATILE}
+    if isinstance(value, list):
+        return [_plain(member) for member in value]
+    return re.sub(r"#block\d+", "#block", value) if isinstance(value, str) else value
+
+
+def tell(
+    program: Sequence[str],
+    release: str | None,
+    folder: Path,
+    arguments: Sequence[str],
+    steps: Sequence[Step],
+    machine: tuple[str, ...] = MACHINE,
+) -> Transcript:
+    """Run one program through all steps, in a folder of its own."""
+    socket_path = folder / "monitor"
+    options = [*arguments, "-qmp", "unix:monitor,server=on,wait=off"]
+    with running(*options, program=tuple(program), release=release, machine=machine, folder=folder) as process:
+        client = connect(socket_path)
+        monitor = peer(client)
+        monitor.negotiate()
+        conversation = Conversation(monitor)
+        for step in steps:
+            conversation.take(step)
+        client.close()
+        process.kill()
+        output, _ = process.communicate()
+    transcript = conversation.transcript
+    transcript.made += [line for line in output.decode().splitlines() if line.startswith("Formatting ")]
+    return transcript
+
+
+def both(
+    release: str, folders: tuple[Path, Path], arguments: Sequence[str], steps: Sequence[Step], **options: Any
+) -> tuple[Transcript, Transcript]:
+    """What the real QEMU of a release says, and what the engine does."""
+    real = tell([real_program(release)], None, folders[0], arguments, steps, **options)
+    return real, tell(ENGINE, release, folders[1], arguments, steps, **options)
