@@ -66,7 +66,8 @@ class Conversation:
 
     def step(self, command: Command) -> Step:
         name, arguments = command
-        return name, self._reply(name, arguments), self._shown()
+        reply = self._reply(name, arguments)
+        return name, reply, None if _moves_a_job(command) else self._shown()
 
     def _reply(self, name: str, arguments: Message) -> Message:
         if name == "until":
@@ -122,6 +123,14 @@ class Conversation:
                 digest = self._execute(*sha256(node["node-name"], info["name"]))
             shown.append(info | {"sha256": digest})
         return shown
+
+
+def _moves_a_job(command: Command) -> bool:
+    """Whether a job runs after the command, so that what is shown depends on the moment."""
+    name, arguments = command
+    if name == "transaction":
+        return any(action["type"] == "blockdev-backup" for action in arguments["actions"])
+    return name in ("blockdev-backup", "job-cancel", "job-finalize")
 
 
 def _masked(node_name: str) -> str:

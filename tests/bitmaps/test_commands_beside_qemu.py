@@ -164,7 +164,51 @@ BUSY: list[Command] = [
     bitmap("clear", "d0", "b0"),
 ]
 
-STORIES = {"adding": ADDING, "errors": ERRORS, "recording": RECORDING, "merging": MERGING, "busy": BUSY}
+POINT_IN_TIME: list[Command] = [
+    ("blockdev-add", {"driver": "null-co", "node-name": "target", "size": MiB}),
+    bitmap("add", "d0", "b0", granularity=4 * KiB),
+    ("blockdev-backup", {"job-id": "j0", "device": "d0", "target": "target", "sync": "none"}),
+    io("d0", "write 100k 4k", "write -z 300k 1k"),
+    bitmap("disable", "d0-node", "b0"),
+    io("d0", "discard 512k 64k"),
+    io("d0-node", "read 0 64k"),
+    ("job-cancel", {"id": "j0"}),
+    until("null"),
+]
+
+
+def whole(**options: object) -> list[Command]:
+    """A backup that ends when it is told to, and the bitmaps seen meanwhile."""
+    arguments = {"job-id": "j0", "device": "d0", "target": "target", "auto-finalize": False}
+    return [
+        ("blockdev-add", {"driver": "null-co", "node-name": "target", "size": MiB}),
+        bitmap("add", "d0", "b0"),
+        bitmap("add", "d0", "b1"),
+        io("d0", "write 100k 4k", "write -z 300k 1k"),
+        ("blockdev-backup", arguments | {name.replace("_", "-"): value for name, value in options.items()}),
+        until("pending"),
+        io("d0", "write 700k 4k"),
+        ("job-finalize", {"id": "j0"}),
+        until("null"),
+    ]
+
+
+STORIES = {
+    "point in time": POINT_IN_TIME,
+    "full": whole(sync="full"),
+    "top": whole(sync="top"),
+    **{
+        f"{sync} {mode}": whole(sync=sync, bitmap="b0", bitmap_mode=mode)
+        for sync, mode in (
+            ("full", "always"),
+            ("full", "on-success"),
+            ("bitmap", "never"),
+            ("bitmap", "always"),
+            ("incremental", "on-success"),
+        )
+    },
+}
+STORIES |= {"adding": ADDING, "errors": ERRORS, "recording": RECORDING, "merging": MERGING, "busy": BUSY}
 
 
 @pytest.mark.parametrize("story", STORIES)

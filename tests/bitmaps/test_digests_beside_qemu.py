@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.bitmaps.beside import Command, KiB, MiB, assert_alike, bitmap, images, io, merge
-from tests.monitor.program import RELEASES
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -44,6 +43,6 @@ def program(seed: int, name: str) -> list[Command]:
 
 
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("release", ["7.2", "11.1"])
 def test_digests_are_those_of_qemu(release: str, name: str, tmp_path: Path) -> None:
     assert_alike(release, tmp_path, images(DISKS), ARGUMENTS, program(1, name))
