@@ -171,9 +171,11 @@ class CopyBeforeWriteDriver(Driver):
 
     async def drop(self) -> None:
         """Take the filter out: its users use its source again."""
-        node = self.node
+        node, graph = self.node, self.node.graph
         async with node.drained():
-            node.graph.replace_node(node, self.source)
+            graph.replace_node(node, self.source)
+            # Nobody writes through the filter any more: closing it is no reason to flush the guest's disk.
+            await graph.detach(node.children[self.source_child])
         await node.unref()
 
 
