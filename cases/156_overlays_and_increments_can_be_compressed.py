@@ -1,9 +1,11 @@
 """top and incremental compress what they copy, zeroes apart, and cannot copy over what is compressed already."""
 
-from backcheck import Case, KiB, MiB, between, case
+from backcheck import Case, KiB, MiB, case
 
 
-@case(rules=["CMP-03", "CMP-07", "CMP-08", "CMP-14", "SYNC-06", "SYNC-11"], groups=["compress", "top", "bitmap"])
+@case(
+    rules=["CMP-03", "CMP-07", "CMP-08", "CMP-14", "POL-09", "SYNC-06", "SYNC-11"], groups=["compress", "top", "bitmap"]
+)
 def run(t: Case) -> None:
     base = t.image("base.img", size=4 * MiB)
     base.write(0x11)
@@ -21,12 +23,13 @@ def run(t: Case) -> None:
     top.target.expect_identical(before)
     top.target.expect_clean()
 
-    t.step("incremental into it fails where it has data, and the bitmap keeps its marks")
+    t.step("incremental into it fails where it has data, and keeps all marks; what was in flight is done (not in 5.2)")
     disk.write_zeroes(offset=3 * MiB, length=64 * KiB)
     job = t.drive_backup(
         disk, top.target, sync="incremental", bitmap="b0", compress=True, mode="existing", format="qcow2"
     )
-    job.wait().expect(error="Input/output error", len=128 * KiB, offset=between(0, 64 * KiB))
+    finished = 0 if t.release < (6, 0) else 64 * KiB
+    job.wait().expect(error="Input/output error", len=128 * KiB, offset=finished)
     owed.expect(count=128 * KiB, busy=False)
 
     t.step("into a new one it does not")
