@@ -167,3 +167,24 @@ def test_damage(damage: str, sound: bytes, bundled: Bundled, default_release: Re
             continue
         left = _plain(default_release.run("img", ["check", "x"], theirs))
         assert _plain(default_release.run("img", ["check", "x"], ours)) == left, question
+
+
+@pytest.mark.parametrize("event", ["cluster_alloc", "refblock_alloc", "refblock_update_part", "cluster_free"])
+@pytest.mark.parametrize("once", ["on", "off"])
+def test_writes_that_fail_when_bitmaps_are_stored(
+    event: str, once: str, sound: bytes, bundled: Bundled, default_release: Real, tmp_path: Path
+) -> None:
+    faults = {"event": event, "errno": "28", "iotype": "write", "once": once}
+    options = ["driver=qcow2", "file.driver=blkdebug", "file.image.filename=x"]
+    options += [f"file.inject-error.0.{key}={value}" for key, value in faults.items()]
+    words = ["bitmap", "--add", "--merge", "b0", "--image-opts", ",".join(options), "new"]
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    for folder in (theirs, ours):
+        folder.mkdir()
+        (folder / "x").write_bytes(sound)
+    expected = _plain(default_release.run("img", words, theirs))
+    assert "Failed to" in expected[1]
+    assert _plain(bundled.run("img", words, ours, default_release.release)) == expected
+    for question in (["info", "x"], ["check", "x"]):
+        left = _plain(default_release.run("img", question, theirs))
+        assert _plain(default_release.run("img", question, ours)) == left

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
@@ -20,9 +19,10 @@ from backcheck_engine.drivers.format.qcow2.bitmaps import (
 )
 from backcheck_engine.drivers.format.qcow2.compressed_writing import CompressedWriter
 from backcheck_engine.drivers.format.qcow2.header import MAX_BACKING_NAME, Incompatible
+from backcheck_engine.drivers.format.qcow2.inactivation import inactivate_image
 from backcheck_engine.drivers.format.qcow2.opening import open_image
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
-from backcheck_engine.drivers.format.qcow2.resize import Resizer, program_name
+from backcheck_engine.drivers.format.qcow2.resize import Resizer
 from backcheck_engine.drivers.format.qcow2.specific_info import specific_info
 from backcheck_engine.drivers.format.qcow2.writing import Writer
 from backcheck_engine.drivers.format.qcow2.zeroing import Zeroer
@@ -188,18 +188,6 @@ class Qcow2Driver(Driver):
 
     # Life.
 
-    async def close(self) -> None:
-        if not self._is_open or self.image.is_lost:
-            return
-        async with self.image.lock:
-            await self._store_bitmaps()
-            if not self.node.is_writable:
-                return
-            try:
-                await self._write_back()
-            except BlockError as error:
-                print(f"{program_name()}: Failed to flush the L2 table cache: {error.message}", file=sys.stderr)
-
     async def become_read_only(self) -> None:
         async with self.image.lock:
             await store_bitmaps(self.image)
@@ -212,22 +200,12 @@ class Qcow2Driver(Driver):
 
     async def inactivate(self) -> None:
         async with self.image.lock:
-            if not await self._store_bitmaps():
-                raise BlockError.from_errno(errno.EINVAL)
-            await self._write_back()
+            failure = await inactivate_image(self.image)
+        if failure is not None:
+            raise failure
         self._is_open = False
 
-    async def _store_bitmaps(self) -> bool:
-        """Store the persistent bitmaps; whether that worked, else it has been said."""
-        try:
-            await store_bitmaps(self.image)
-        except BlockError as error:
-            where = f"Lost persistent bitmaps during inactivation of node '{self.node.device_or_node_name}'"
-            print(f"{program_name()}: {where}: {error.message}", file=sys.stderr)
-            return False
-        return True
-
-    async def _write_back(self) -> None:
-        await self.image.flush_caches()
-        if Incompatible.DIRTY in self.image.header.incompatible:
-            await self.image.set_incompatible(Incompatible.DIRTY, False)
+    async def close(self) -> None:
+        if self._is_open and not self.image.is_lost:
+            async with self.image.lock:
+                await inactivate_image(self.image)

@@ -46,6 +46,8 @@ class Image:
         self.snapshot_table_length = 0
         self.bitmaps: list[DirectoryEntry] = []
         """What the bitmap directory in the file says."""
+        self.has_stored_bitmaps = False
+        """Whether the bitmaps were stored, so that the image may be closed."""
         self.metadata = MetadataMap(self)
         self.l2: MetadataCache[array[int]] = MetadataCache(
             self,

@@ -51,11 +51,12 @@ class Placer:
             async with self._image.lock:
                 usable, other = self._in_flight.usable(offset, length)
                 if other is None:
-                    return await self._place_locked(offset, usable)
+                    return await self.place_locked(offset, usable)
                 waiter = self._in_flight.wait(other)
             await waiter
 
-    async def _place_locked(self, offset: int, length: int) -> Place:
+    async def place_locked(self, offset: int, length: int) -> Place:
+        """`place` for who holds the metadata lock, and knows that no other write is in the way."""
         image, geometry = self._image, self._image.geometry
         table, _ = await image.l1.writable_l2_table(offset >> geometry.l2_coverage_bits)
         within = offset & (geometry.l2_coverage - 1)

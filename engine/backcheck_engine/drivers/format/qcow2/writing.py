@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from array import array
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from backcheck_engine.drivers.format.qcow2.options import DiscardKind
 from backcheck_engine.drivers.format.qcow2.overlap import SECTION_NAMES, Section
 from backcheck_engine.drivers.format.qcow2.placing import Placer
 from backcheck_engine.drivers.format.qcow2.reading import read
+from backcheck_engine.drivers.format.qcow2.scattered_writing import ScatteredWriter
 from backcheck_engine.drivers.format.qcow2.status import reads_as_zero
 from backcheck_engine.drivers.format.qcow2.tables import COMPRESSED, COPIED
 from backcheck_engine.errors import BlockError
@@ -37,6 +39,7 @@ class Writer:
         self._image = image
         self.in_flight = InFlight()
         self._placer = Placer(image, self.in_flight)
+        self.scattered = ScatteredWriter(image, self, self._placer)
 
     async def write(self, offset: int, data: Buffer) -> None:
         """Write `data` at a guest offset, piece by piece."""
@@ -154,6 +157,22 @@ class Writer:
             await self.abort(allocation)
             raise
         self.in_flight.remove(allocation)
+
+    async def finish_all(self, allocations: Sequence[Allocation]) -> None:
+        """`finish` for several allocations of clusters that had no place before."""
+        linked = 0
+        try:
+            async with self._image.lock:
+                for allocation in allocations:
+                    await self._link(allocation)
+                    linked += 1
+        except BaseException:
+            for allocation in allocations[linked:]:
+                await self.abort(allocation)
+            raise
+        finally:
+            for allocation in allocations[:linked]:
+                self.in_flight.remove(allocation)
 
     async def link_preallocated(self, allocation: Allocation) -> None:
         """Give unallocated clusters a place without data. Call it under the metadata lock.
