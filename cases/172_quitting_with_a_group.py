@@ -3,7 +3,7 @@
 from backcheck import Case, KiB, MiB, between, case
 
 
-@case(rules=["QUIT-01", "TXN-10", "BMP-17"], groups=["transaction", "quit", "persistent", "quick"])
+@case(rules=["QUIT-01", "QUIT-02", "TXN-10", "BMP-17"], groups=["transaction", "quit", "persistent", "quick"])
 def run(t: Case) -> None:
     disks = [t.drive("disk0", size=4 * MiB), t.drive("disk1", size=4 * MiB)]
     owed = [disk.add_bitmap("b0", persistent=True) for disk in disks]
@@ -17,10 +17,13 @@ def run(t: Case) -> None:
     jobs[0].reach("waiting")
 
     t.step("quit")
-    t.quit()
+    reply_at = t.quit().reply_at
     for job in jobs:
         job.expect_cancelled()
         job.target.expect_clean()
+    first = all(reply_at < job.state("aborting").at for job in jobs)
+    last = all(reply_at > job.state("null").at for job in jobs)
+    t.record("quit", {"answered": "before all jobs end" if first else "after all jobs ended" if last else "between"})
     jobs[0].expect(offset=4 * MiB)
     jobs[1].expect(offset=between(64 * KiB, 2 * MiB))
     for disk in disks:
