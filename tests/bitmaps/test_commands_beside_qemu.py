@@ -193,7 +193,7 @@ def whole(**options: object) -> list[Command]:
     ]
 
 
-STORIES = {
+DURING_BACKUPS = {
     "point in time": POINT_IN_TIME,
     "full": whole(sync="full"),
     "top": whole(sync="top"),
@@ -208,10 +208,16 @@ STORIES = {
         )
     },
 }
-STORIES |= {"adding": ADDING, "errors": ERRORS, "recording": RECORDING, "merging": MERGING, "busy": BUSY}
+STORIES = {"adding": ADDING, "errors": ERRORS, "recording": RECORDING, "merging": MERGING, "busy": BUSY}
 
 
 @pytest.mark.parametrize("story", STORIES)
 @pytest.mark.parametrize("release", RELEASES)
 def test_answers_and_bitmaps_are_those_of_qemu(release: str, story: str, tmp_path: Path) -> None:
     assert_alike(release, tmp_path, images(DISKS), ARGUMENTS, STORIES[story])
+
+
+@pytest.mark.parametrize("story", DURING_BACKUPS)
+@pytest.mark.parametrize("release", ["5.2", "11.1"])
+def test_bitmaps_during_a_backup_are_those_of_qemu(release: str, story: str, tmp_path: Path) -> None:
+    assert_alike(release, tmp_path, images(DISKS), ARGUMENTS, DURING_BACKUPS[story])

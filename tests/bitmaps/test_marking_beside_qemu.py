@@ -174,6 +174,6 @@ STORIES: dict[str, list[Command]] = {
 
 
 @pytest.mark.parametrize("story", STORIES)
-@pytest.mark.parametrize("release", ["7.2", "11.1"])
+@pytest.mark.parametrize("release", ["7.2"])
 def test_the_same_is_marked_as_in_qemu(release: str, story: str, tmp_path: Path) -> None:
     assert_alike(release, tmp_path, images(DISKS), ARGUMENTS, STORIES[story])
