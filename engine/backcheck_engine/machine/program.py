@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine.commandline.errors import CommandLineError, HelpRequested
 from backcheck_engine.commandline.reader import parse
+from backcheck_engine.complaints import program_name
 from backcheck_engine.errors import EngineError
 from backcheck_engine.release import current
 
@@ -44,12 +45,6 @@ def _parse_and_run(argv: list[str], program: str) -> int:
         return _run(settings, daemon)
     except EngineError as error:
         return _fail(error, program)
-
-
-def program_name() -> str:
-    """How error messages begin: the name under which the program was started."""
-    name = os.path.basename(sys.argv[0])
-    return "backcheck-engine" if name == "__main__.py" else name
 
 
 def _fail(error: EngineError, program: str) -> int:

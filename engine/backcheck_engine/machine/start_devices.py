@@ -10,6 +10,7 @@ from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.throttling import ThrottleLimits
 from backcheck_engine.commandline.devices import device_model, has_property
 from backcheck_engine.commandline.errors import CommandLineError
+from backcheck_engine.complaints import working_on
 from backcheck_engine.errors import BlockError, EngineError, OptionError
 from backcheck_engine.monitor.block import add_node
 from backcheck_engine.monitor.guest_device import GuestDevice
@@ -38,13 +39,15 @@ async def add_block_devices(context: Context, settings: Settings) -> None:
             raise CommandLineError.at(user_object.location, error) from error
     for blockdev in settings.blockdevs:
         try:
-            await add_node(context.graph, blockdev.tree)
+            with working_on(blockdev.location):
+                await add_node(context.graph, blockdev.tree)
         except EngineError as error:
             raise CommandLineError.at(blockdev.location, error) from error
     drives = _Drives(context, settings.machine)
     for drive in settings.drives:
         try:
-            await drives.add(drive)
+            with working_on(drive.location):
+                await drives.add(drive)
         except EngineError as error:
             raise CommandLineError.at(drive.location, error) from error
     devices = _Devices(context, settings.machine)

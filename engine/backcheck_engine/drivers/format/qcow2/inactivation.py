@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import sys
 from typing import TYPE_CHECKING
 
+from backcheck_engine.complaints import complain
 from backcheck_engine.drivers.format.qcow2.bitmaps import store_bitmaps
 from backcheck_engine.drivers.format.qcow2.header import Incompatible
-from backcheck_engine.drivers.format.qcow2.resize import program_name
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ async def inactivate_image(image: Image) -> BlockError | None:
         try:
             await write(image)
         except BlockError as error:
-            _say(f"Failed to flush the {name} cache: {error.message}")
+            complain(f"Failed to flush the {name} cache: {error.message}")
             failure = error
     if failure is None and Incompatible.DIRTY in image.header.incompatible:
         try:
@@ -44,7 +43,7 @@ async def _store_bitmaps(image: Image) -> BlockError | None:
         await store_bitmaps(image)
     except BlockError as error:
         where = image.node.device_or_node_name
-        _say(f"Lost persistent bitmaps during inactivation of node '{where}': {error.message}")
+        complain(f"Lost persistent bitmaps during inactivation of node '{where}': {error.message}")
         return BlockError.from_errno(errno.EINVAL)
     image.has_stored_bitmaps = True
     return None
@@ -57,7 +56,3 @@ async def _write_tables(image: Image) -> None:
 
 async def _write_refcounts(image: Image) -> None:
     await image.refcounts.cache.flush()
-
-
-def _say(text: str) -> None:
-    print(f"{program_name()}: {text}", file=sys.stderr)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.child import ChildRole
+from backcheck_engine.complaints import complain
 from backcheck_engine.drivers.format.qcow2 import header as headers
 from backcheck_engine.drivers.format.qcow2.bitmap_directory import check_extension_length, parse_extension
 from backcheck_engine.drivers.format.qcow2.header import (
@@ -20,7 +20,6 @@ from backcheck_engine.drivers.format.qcow2.header import (
 )
 from backcheck_engine.drivers.format.qcow2.image import Image
 from backcheck_engine.drivers.format.qcow2.options import take_options
-from backcheck_engine.drivers.format.qcow2.resize import program_name
 from backcheck_engine.drivers.format.qcow2.snapshots import (
     SnapshotTableTooShort,
     parse_snapshots,
@@ -88,8 +87,7 @@ def _bitmaps(header: Header, data: bytes) -> BitmapsExtension | None:
     if Autoclear.BITMAPS in header.autoclear:
         return parse_extension(data, 1 << header.cluster_bits)
     check_extension_length(data)
-    text = f"{program_name()}: warning: {_WARNINGS[header.version]}\n{_LEAK_HINT}"
-    print(text, end="", file=sys.stderr, flush=True)
+    complain(f"warning: {_WARNINGS[header.version]}\n{_LEAK_HINT}", end="")
     return None
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import sys
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.request import SECTOR_SIZE
+from backcheck_engine.complaints import complain
 from backcheck_engine.drivers.format.qcow2.bitmaps import check_resize
 from backcheck_engine.drivers.format.qcow2.in_flight import Allocation
 from backcheck_engine.drivers.format.qcow2.mapping import lookup
@@ -173,12 +173,4 @@ class Resizer:
             try:
                 await image.file.truncate(used, exact=False)
             except BlockError as error:
-                print(
-                    f"{program_name()}: warning: Failed to truncate the tail of the image: {error.message}",
-                    file=sys.stderr,
-                )
-
-
-def program_name() -> str:
-    """What warnings on stderr begin with."""
-    return sys.argv[0].rsplit("/", 1)[-1]
+                complain(f"warning: Failed to truncate the tail of the image: {error.message}")
