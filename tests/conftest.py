@@ -17,6 +17,13 @@ settings.register_profile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long random tests in full")
+    parser.addoption(
+        "--on",
+        action="append",
+        default=[],
+        metavar="IMPLEMENTATION",
+        help="run random programs on this implementation (`qemu`, `qemu-10.0`, a path) beside the engine",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

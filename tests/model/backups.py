@@ -1,11 +1,11 @@
 """Backups: how they start, what is done to them, and how they end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from tests.model.disks import COPY_CLUSTER, Bitmap, Disk, Job, Pace, State
-from tests.model.world import HELD_TARGET, World, amount, ranges
+from tests.model.world import HELD_TARGET, World, amount, image_size, ranges
 
 SLOWEST = 4096
 EIO_TEXT = "Input/output error"
@@ -137,7 +137,7 @@ class Backup:
     def _node_arguments(self, disk: Disk, name: str) -> str:
         text = f'"{name}", size={amount(disk.size)}, format="{self.target.format}"'
         if self.target.cluster and self.target.format == "qcow2":
-            text += f', options={{"cluster_size": "{self.target.cluster}"}}'
+            text += f', options={{"cluster_size": "{image_size(self.target.cluster)}"}}'
         return text + FAULTS.get(self.pace, "")
 
 
@@ -294,6 +294,3 @@ def _job_of(operation: _Story, world: World) -> Job:
     job = world.disks[operation.disk].job
     assert job is not None, "the disk has a job"
     return job
-
-
-Teller = Callable[[World], None]

@@ -68,6 +68,10 @@ class Bitmap:
     def clear(self) -> None:
         self.sure, self.possible = set(), set()
 
+    def fill(self) -> None:
+        """All of it is dirty."""
+        self.sure, self.possible = (touched(0, self.disk.size, self.granularity) for _ in range(2))
+
     def merge(self, other: "Bitmap") -> None:
         """Takes the dirty granules of another, whose granularity may be another one."""
         for ours, theirs in ((self.sure, set(other.sure)), (self.possible, set(other.possible))):

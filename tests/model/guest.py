@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.model.world import World, amount
+from tests.model.world import World, amount, byte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class Write:
 
     def tell(self, world: World) -> None:
         disk = world.disks[self.disk]
-        where = f"{self.pattern:#04x}, offset={amount(self.offset)}, length={amount(self.length)}"
+        where = f"{byte(self.pattern)}, offset={amount(self.offset)}, length={amount(self.length)}"
         if world.held:
             job = next(iter(world.jobs))
             world.say(f"request{job.waiting} = {self.disk}.aio_write({where})")
@@ -66,7 +66,7 @@ class Read:
     def tell(self, world: World) -> None:
         data = world.disks[self.disk].data[self.offset : self.offset + self.length]
         alike = len(data) - len(data.lstrip(data[:1]))
-        world.say(f"{self.disk}.read({data[0]:#04x}, offset={amount(self.offset)}, length={amount(alike)})")
+        world.say(f"{self.disk}.read({byte(data[0])}, offset={amount(self.offset)}, length={amount(alike)})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,8 +25,8 @@ class Transaction:
         jobs = [each.job for each in told if each.job]
         world.say(*(line for each in told for line in each.before))
         names = ", ".join(job.name for job in jobs)
-        world.say(f"{f'[{names}] = ' if jobs else ''}t.transaction(")
-        world.say(*(f"    {each.call}," for each in told), *(["    grouped=True,"] if self.grouped else []), ")")
+        calls = ", ".join([*(each.call for each in told), *(["grouped=True"] if self.grouped else [])])
+        world.say(f"{f'[{names}] = ' if jobs else ''}t.transaction({calls})")
         for each in told:
             each.commit()
 
@@ -70,21 +70,18 @@ def _refused(transaction: Transaction, world: World) -> list[str]:
     """Its lines when it is undone: told in a world of its own, so that nothing has happened in this one."""
     undone = deepcopy(world)
     told = [_Told(action, undone) for action in transaction.actions]
-    calls = [f"    {each.call}," for each in told]
-    grouped = ["    grouped=True,"] if transaction.grouped else []
-    lines = [line for each in told for line in each.before]
+    calls = [each.call for each in told]
+    made = [line for each in told for line in each.before if " = t." in line]
+    for action in transaction.actions:
+        if isinstance(action, Backup) and action.bitmap and action.mode == "always":
+            # A job that has not started has copied nothing, whatever it would have copied.
+            world.bitmaps[action.bitmap].fill()
     world.names |= {kind: number for kind, number in undone.names.items() if kind != "job"}
     nodes = [each.job.node for each in told if each.job and each.job.node]
-    return [
-        *lines,
-        "t.expect_transaction_error(",
-        *calls,
-        '    Action("abort"),',
-        *grouped,
-        '    error="Transaction aborted using Abort action",',
-        ")",
-        *(f't.qmp("blockdev-del", node_name="{node}")' for node in nodes),
-    ]
+    arguments = ", ".join([*calls, 'Action("abort")', 'error="Transaction aborted using Abort action"'])
+    deleted = [f't.qmp("blockdev-del", node_name="{node}")' for node in nodes]
+    step = ["", 't.step("a transaction is undone")']
+    return [*step, *made, f"t.expect_transaction_error({arguments})", *deleted]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

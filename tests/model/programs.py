@@ -6,10 +6,18 @@ implementation, and what a shrunk one does is what its case does.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import seed as with_seed
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.model.backups import Backup, Cancel, Pause, Proceed, Resume, Target
 from tests.model.bitmaps import AddBitmap, ChangeBitmap, LookAtBitmap, MergeBitmaps
@@ -364,8 +372,22 @@ def names_in(action: AddBitmap | ChangeBitmap | MergeBitmaps) -> set[str | None]
     return set()
 
 
-def machine(run: Callable[[Program], None], seed: int | None = None) -> Any:
-    """The state machine that hands its programs to `run`, which raises when one fails."""
-    found = type("RandomProgram", (RandomProgram,), {"run": staticmethod(run)})
-    found._hypothesis_internal_use_seed = seed  # type: ignore[attr-defined]
+def run_programs(run: Callable[[Program], None], *, seed: int, count: int, shrink: bool = True) -> None:
+    """Hands the programs of a seed to `run`; when it raises, looks for a smaller one for which it does, and raises."""
+    machine = type("RandomProgram", (RandomProgram,), {"run": staticmethod(run)})
+    chosen = settings(
+        max_examples=count,
+        stateful_step_count=STEPS,
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(with_seed(seed)(machine), settings=chosen)
+
+
+def programs(seed: int, count: int) -> list[Program]:
+    """The programs of a seed."""
+    found: list[Program] = []
+    run_programs(found.append, seed=seed, count=count, shrink=False)
     return found

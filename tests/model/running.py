@@ -2,13 +2,16 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from backcheck.definition import load_case
-from backcheck.golden.golden_file import Answer, answer_of
+from backcheck.golden.golden_file import Answer, answer_of, compare_answers
 from backcheck.implementation import Implementation, find_implementation
 from backcheck.running.result import CaseResult, Outcome
 from backcheck.running.runner import run_case
+from tests.model.source import case_source
+from tests.model.world import World
 
 MEMORY = Path("/dev/shm")
 """Where flushing costs nothing, on Linux."""
@@ -32,13 +35,23 @@ def answers(source: str, implementation: Implementation) -> tuple[CaseResult, An
         return result, answer_of(result.transcript)
 
 
+def differences(world: World, implementations: Sequence[Implementation]) -> list[str]:
+    """What is wrong with a program: who failed it, and who answers otherwise than another of the same release."""
+    source = case_source(world)
+    complaints: list[str] = []
+    told_before: dict[str, tuple[str, Answer]] = {}
+    for implementation in implementations:
+        result, answer = answers(source, implementation)
+        name, first = told_before.setdefault(implementation.release, (implementation.name, answer))
+        if result.outcome is not Outcome.PASSED:
+            complaints.append(f"{implementation.name} {result.outcome.value}: {result.reason}")
+        elif world.steady and (difference := compare_answers(first, answer)) is not None:
+            complaints.append(f"{implementation.name} answers otherwise than {name}:\n{difference}")
+    return complaints
+
+
 def with_real_tools(implementation: Implementation) -> Implementation:
     """The same with the installed qemu-img and qemu-io as witnesses, where there are any."""
     if shutil.which("qemu-img") is None or shutil.which("qemu-system-x86_64") is None:
         return implementation
     return implementation.with_tools_of(find_implementation("qemu"))
-
-
-def failure(result: CaseResult) -> str | None:
-    """Why a program failed, or None."""
-    return None if result.outcome is Outcome.PASSED else f"{result.outcome.value}: {result.reason}"

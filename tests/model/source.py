@@ -1,15 +1,14 @@
 """A program as a numbered case: the text of the file, which runs as any other case does."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tests.model.backups import Cancel, Proceed
-from tests.model.disks import State
+from tests.model.layout import STEP, laid_out
 from tests.model.world import HELD_TARGET, Setup, World
 
-INDENT = " " * 4
 RULES = {
     "full": "SYNC-02",
     "top": "SYNC-06",
@@ -45,7 +44,7 @@ def told(program: Program) -> World:
 
 def case_source(world: World, title: str = "A program of the model keeps what it promises") -> str:
     """The text of the case file that tells it."""
-    body = "\n".join(f"{INDENT}{line}".rstrip() for line in world.lines)
+    body = "\n".join(text for line in _without_unused(world.lines) for text in laid_out(line, STEP))
     used = [name for name in NAMES if name in ("Case", "case") or re.search(rf"\b{name}\b", body)]
     rules = sorted({RULES[sync] for sync in world.sync_modes} or {"BMP-01"})
     formats = world.setup.disks[0].layers[-1].format
@@ -55,6 +54,17 @@ def case_source(world: World, title: str = "A program of the model keeps what it
         f'@case(rules={_list(rules)}, groups=["model"], formats=["{formats}"])\n'
         f"def run(t: Case) -> None:\n{body}\n"
     )
+
+
+def _without_unused(lines: Sequence[str]) -> Iterator[str]:
+    """The lines without names that nothing uses, and without those that only made one."""
+    names = re.findall(r"\w+", re.sub(r'"[^"]*"', "", "\n".join(lines)))
+    for line in lines:
+        name, _, value = line.partition(" = ")
+        if not name.isidentifier() or names.count(name) > 1:
+            yield line
+        elif value.endswith(")") and not value.startswith("t.bitmap("):
+            yield value
 
 
 def finish(world: World) -> None:
@@ -80,6 +90,3 @@ def finish(world: World) -> None:
 
 def _list(texts: Sequence[str]) -> str:
     return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
-
-
-__all__ = ["Operation", "Program", "State", "case_source", "finish"]

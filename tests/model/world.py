@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.model.disks import COPY_CLUSTER, Bitmap, Disk, Job, KiB, MiB, Pace, State
+from tests.model.disks import COPY_CLUSTER, Bitmap, Disk, Job, KiB, MiB, Pace
 
 HELD_TARGET = "held0"
 
@@ -22,7 +22,7 @@ class Layer:
     @property
     def options(self) -> dict[str, str]:
         """Create options."""
-        options = {} if self.cluster is None else {"cluster_size": str(self.cluster)}
+        options = {} if self.cluster is None else {"cluster_size": image_size(self.cluster)}
         return {**options, "extended_l2": "on"} if self.extended_l2 else options
 
     @property
@@ -127,7 +127,7 @@ class World:
             if layer.fill:
                 pattern, offset, length = layer.fill
                 data[offset : offset + length] = bytes([pattern]) * length
-                self.say(f"{variable}.write({pattern:#04x}, offset={amount(offset)}, length={amount(length)})")
+                self.say(f"{variable}.write({byte(pattern)}, offset={amount(offset)}, length={amount(length)})")
             backing = f", backing={variable}"
         *below, top_layer = setup.layers
         fill = top_layer.fill
@@ -155,6 +155,16 @@ def amount(number: int) -> str:
     return str(number)
 
 
+def image_size(number: int) -> str:
+    """A number of bytes as create options have it."""
+    return f"{number // MiB}M" if number % MiB == 0 else f"{number // KiB}k" if number % KiB == 0 else str(number)
+
+
+def byte(pattern: int) -> str:
+    """A byte's value."""
+    return f"0x{pattern:02X}"
+
+
 def ranges(clusters: set[int], cluster: int) -> Iterator[tuple[int, int]]:
     """Offset and length of the runs of clusters."""
     run: list[int] = []
@@ -163,6 +173,3 @@ def ranges(clusters: set[int], cluster: int) -> Iterator[tuple[int, int]]:
             yield run[0] * cluster, len(run) * cluster
             run = []
         run.append(index)
-
-
-__all__ = ["DiskSetup", "Layer", "Setup", "State", "World", "amount", "ranges"]
