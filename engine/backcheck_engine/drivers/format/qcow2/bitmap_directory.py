@@ -30,6 +30,8 @@ MAX_GRANULARITY_BITS: Final = 31
 
 _EXTENSION_HEADER_BYTES: Final = 8
 _FIELDS: Final = struct.Struct(">QIIBBHI")
+_ZERO: Final = b"\xc0\x80"
+"""How QEMU writes a zero character, since a zero byte ends a name."""
 _DIRTY_TRACKING: Final = 1
 """The only type of bitmaps that there is."""
 
@@ -66,7 +68,7 @@ class DirectoryEntry:
     def info(self) -> JsonObject:
         """Qcow2BitmapInfo of QAPI."""
         return {
-            "name": name_bytes(self.name).decode("utf-8", "replace"),
+            "name": self.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
             "granularity": 1 << self.granularity_bits,
             "flags": [text for flag, text in _FLAG_NAMES.items() if flag in self.flags],
         }
@@ -82,7 +84,7 @@ class DirectoryEntry:
 
 def name_bytes(name: str) -> bytes:
     """A name as images store it; one that is no UTF-8 keeps the bytes that it was read with."""
-    return name.encode("utf-8", "surrogateescape")
+    return name.encode("utf-8", "surrogateescape").replace(b"\0", _ZERO)
 
 
 def entry_bytes(name: str) -> int:
@@ -135,7 +137,7 @@ def _entry(fields: tuple[int, ...], raw_name: bytes, cluster_size: int, disk_siz
         and (flags & BitmapFlag.IN_USE or disk_size <= data_bytes * 8 << granularity_bits)
     )
     # QEMU's names end at a zero byte, whatever their length says.
-    name = raw_name.split(b"\0")[0].decode("utf-8", "surrogateescape")
+    name = raw_name.split(b"\0")[0].replace(_ZERO, b"\0").decode("utf-8", "surrogateescape")
     if not is_sound:
         raise BlockError(f"Bitmap '{name}' doesn't satisfy the constraints", errno.EINVAL)
     return DirectoryEntry(

@@ -265,8 +265,9 @@ def _check_constraints(image: Image, name: str, granularity: int) -> None:
 
 def check_resize(image: Image) -> None:
     """Raise BlockError unless each stored bitmap can follow the disk to another size."""
+    bitmaps = {bitmap.name: bitmap for bitmap in image.node.bitmaps}
     for entry in image.bitmaps:
-        bitmap = image.node.bitmaps.find(entry.name)
+        bitmap = bitmaps.get(entry.name)
         if bitmap is None:
             raise BlockError(
                 "Cannot resize qcow2 with persistent bitmaps that were not loaded into memory", errno.ENOTSUP
