@@ -36,6 +36,7 @@ class AddBitmap:
             recording=not self.disabled,
             persistent=self.persistent,
         )
+        disk.had_persistent = disk.had_persistent or self.persistent
         disk.bitmaps[bitmap.name] = world.bitmaps[bitmap.name] = bitmap
         return bitmap
 

@@ -147,6 +147,7 @@ class Job:
     """Those of them that are not all zeroes."""
     target: str
     """The expression of the image it writes."""
+    target_format: str
     node: str | None
     """The node that is to be deleted before its image can be judged."""
     chained: bool
@@ -200,6 +201,8 @@ class Disk:
     allocated: set[int] = field(default_factory=set)
     bitmaps: dict[str, Bitmap] = field(default_factory=dict)
     job: Job | None = None
+    had_persistent: bool = False
+    """It has, or had, a bitmap that its image was to keep."""
 
     @property
     def size(self) -> int:
