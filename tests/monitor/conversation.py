@@ -121,7 +121,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         # Nobody knows how far a job that runs is, its bitmaps, which have no name, and the files that it writes.
         is_moving = value.get("status") == "running" or ("granularity" in value and "name" not in value)
-        dropped = _VOLATILE + _PROGRESS if is_moving else _VOLATILE
+        dropped: tuple[str, ...] = _VOLATILE + _PROGRESS if is_moving else _VOLATILE
         if value.get("format") == "file":
             dropped += ("virtual-size",)
         return {key: _plain(member) for key, member in value.items() if key not in dropped}

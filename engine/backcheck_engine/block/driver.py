@@ -9,8 +9,10 @@ import enum
 import errno
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from backcheck_engine import release
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.image_upkeep import ImageUpkeep
 from backcheck_engine.block.permissions import Permission
@@ -58,7 +60,12 @@ class Limits:
         self.optimal_transfer = 0
 
     def merge(self, child: "Limits") -> None:
-        """Take over what a child's limits mean for its parent: the length of transfers, not alignments."""
+        """Take over what a child's limits mean for its parent: the length of transfers, not alignments.
+
+        11.1 takes over the alignment of discards too.
+        """
+        if release.current() >= release.QEMU_11_1:
+            self.pdiscard_alignment = max(self.pdiscard_alignment, child.pdiscard_alignment)
         self.max_transfer = min(filter(None, (self.max_transfer, child.max_transfer)), default=0)
         self.optimal_transfer = max(self.optimal_transfer, child.optimal_transfer)
 
@@ -119,6 +126,10 @@ class Driver(ImageUpkeep, ABC):
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
         """Write `data`; `flags` has at most FUA, SERIALISING and WRITE_UNCHANGED."""
         raise BlockError.from_errno(errno.ENOTSUP)
+
+    async def pwrite_scattered(self, pieces: Sequence[tuple[int, Buffer]]) -> int:
+        """Write the first of `pieces`, (offset, data), as many as can be written together; how many that was."""
+        return 0
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
         """Make the range read as zeroes, without buffers."""

@@ -159,6 +159,8 @@ def _move(child: Child, node: Node, place: int) -> None:
     child.node = node
     node.parents.insert(place, child)
     if isinstance(child.owner, Node):
+        # As in QEMU, the edge that was moved last is the newest of its owner.
+        child.owner.children[child.name] = child.owner.children.pop(child.name)
         child.owner.children_changed()
         _block_backing(child, child.owner)
     balance_drain(child)
