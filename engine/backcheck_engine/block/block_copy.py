@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.child import Child
 from backcheck_engine.block.dirty_bitmap import DirtyBitmap
 from backcheck_engine.block.rate_limit import RateLimit
-from backcheck_engine.block.request import RequestFlag
+from backcheck_engine.block.request import Buffer, RequestFlag
 from backcheck_engine.errors import BlockError
 from backcheck_engine.tracing import (
     BLOCK_COPY_PROCESS,
@@ -28,6 +29,9 @@ from backcheck_engine.tracing import (
     BLOCK_COPY_WRITE_FAIL,
     BLOCK_COPY_WRITE_ZEROES_FAIL,
 )
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
 
 DEFAULT_CLUSTER_SIZE: Final = 64 * 1024
 CHUNK_BYTES: Final = 1024 * 1024
@@ -116,6 +120,8 @@ class BlockCopy:
         self.discard_source = discard_source
         self.rate_limit: Final = RateLimit(asyncio.get_running_loop().time)
         self._in_flight: dict[Chunk, None] = {}
+        self.in_flight_bytes = 0
+        """What is being copied now, in whole clusters."""
         is_fleecing = source.node in target.node.backing_chain()
         self._write_flags = RequestFlag.SERIALISING if is_fleecing else RequestFlag.NONE
 
@@ -123,11 +129,6 @@ class BlockCopy:
     def chunk_bytes(self) -> int:
         """The longest range of data copied in one piece."""
         return self.cluster_size if self.compress else max(self.cluster_size, CHUNK_BYTES)
-
-    @property
-    def in_flight_bytes(self) -> int:
-        """Whole clusters that are being copied now."""
-        return sum(self._clusters(chunk.length) for chunk in self._in_flight)
 
     def reset_progress(self) -> None:
         """Count anew what remains: what is marked and what is in flight."""
@@ -149,13 +150,16 @@ class BlockCopy:
         chunk = Chunk(offset, length)
         self.bitmap.clear(offset, length)
         self._in_flight[chunk] = None
+        self.in_flight_bytes += self._clusters(length)
         return chunk
 
     def give_back(self, chunk: Chunk, *, copied: bool) -> None:
         """End a chunk: it is done, or it is to copy again."""
         del self._in_flight[chunk]
+        length = self._clusters(chunk.length)
+        self.in_flight_bytes -= length
         if copied:
-            self.progress.current += self._clusters(chunk.length)
+            self.progress.current += length
         else:
             self.bitmap.set(chunk.offset, chunk.length)
         self.reset_progress()
@@ -192,8 +196,10 @@ class BlockCopy:
         """How to copy the clusters from `offset` on, as far as they are alike."""
         source = self.source.node
         base = source.skip_filters().overlaid if self.skip_unallocated else None
+        run = self.bitmap.next_dirty_run(offset, end, STATUS_RUN_BYTES)
+        length = run[1] if run is not None and run[0] == offset else self.cluster_size
         try:
-            status = await source.block_status_above(base, offset, min(end - offset, STATUS_RUN_BYTES))
+            status = await source.block_status_above(base, offset, min(length, self.size - offset))
         except BlockError:
             # Whether the range can be read is found out by reading it.
             return CopyArea(start=offset, end=min(offset + self.chunk_bytes, end), method=CopyMethod.DATA)
@@ -211,12 +217,50 @@ class BlockCopy:
         """Copy a range, whatever the bitmap says; the failure, if it failed."""
         if method is CopyMethod.ZERO:
             return await self._write_zeroes(offset, length)
+        data = await self._read(offset, length)
+        return data if isinstance(data, CopyFailure) else await self._write(offset, data)
+
+    async def copy_scattered(self, ranges: Sequence[tuple[int, int]]) -> list[CopyFailure | None]:
+        """Copy several separate ranges of data, in few writes where the target can; for each the failure, if any."""
+        pieces: list[tuple[int, Buffer]] = []
+        for offset, length in ranges:
+            data = await self._read(offset, length)
+            if isinstance(data, CopyFailure):
+                # What was not even read goes back to be copied, as does what failed.
+                written = await self._write_scattered(pieces)
+                return written + [data] * (len(ranges) - len(written))
+            pieces.append((offset, data))
+        return await self._write_scattered(pieces)
+
+    async def _write_scattered(self, pieces: Sequence[tuple[int, Buffer]]) -> list[CopyFailure | None]:
+        results: list[CopyFailure | None] = []
+        while len(results) < len(pieces):
+            together = await self.target.node.pwrite_scattered(pieces[len(results) :])
+            if together:
+                results += [None] * together
+            else:
+                results.append(await self._write(*pieces[len(results)]))
+        return results
+
+    @property
+    def is_scattered_worthwhile(self) -> bool:
+        """Whether nobody between here and the files wants to see, count or hold single requests."""
+        return (
+            not self.compress
+            and not self.discard_source
+            and self._write_flags is RequestFlag.NONE
+            and all(_is_unwatched(node) for node in (self.source.node, self.target.node))
+        )
+
+    async def _read(self, offset: int, length: int) -> Buffer | CopyFailure:
         try:
-            data = await self.source.node.pread(offset, length)
+            return await self.source.node.pread(offset, length)
         except BlockError as error:
             if BLOCK_COPY_READ_FAIL.is_on:
                 BLOCK_COPY_READ_FAIL(self, offset, -error.errno)
             return CopyFailure(error=error, is_read=True)
+
+    async def _write(self, offset: int, data: Buffer) -> CopyFailure | None:
         flags = self._write_flags | (RequestFlag.WRITE_COMPRESSED if self.compress else RequestFlag.NONE)
         try:
             await self.target.node.pwrite(offset, data, flags)
@@ -247,3 +291,10 @@ class BlockCopy:
     def _clusters(self, length: int) -> int:
         """A length in whole clusters."""
         return -(-length // self.cluster_size) * self.cluster_size
+
+
+def _is_unwatched(node: Node) -> bool:
+    """Whether a node and all below it are formats, whole files and layers: no filter, nothing remote."""
+    if node.is_filter or (not node.children and node.format_name != "file"):
+        return False
+    return all(_is_unwatched(child.node) for child in node.children.values())

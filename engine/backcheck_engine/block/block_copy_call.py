@@ -6,6 +6,7 @@ What a chunk is and where its clusters are meanwhile, is in `block_copy`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from backcheck_engine.block.block_copy import CHUNK_BYTES, BlockCopy, Chunk, CopyArea, CopyFailure, CopyMethod
@@ -15,6 +16,8 @@ LONG_ZERO_BYTES: Final = 256 * 1024 * 1024
 """The longest zero write in one piece."""
 LONG_ZERO_FROM_BYTES: Final = 16 * 1024 * 1024
 """From which length on a zero area is written in pieces longer than a chunk."""
+SCATTERED_BYTES: Final = 64 * 1024
+"""Up to which length chunks that are apart from each other are copied in one go."""
 CHUNKS_AT_A_STRETCH: Final = 32
 """After so many chunks that did not have to wait, others get their turn."""
 WORKERS: Final = 16
@@ -59,6 +62,8 @@ class BlockCopyCall:
         )
         self._obeys_rate_limit = obeys_rate_limit
         self._long_zeroes = True
+        self._is_scattered_worthwhile: bool | None = None
+        """Asked when it first matters."""
         self._area = CopyArea(start=0, end=0, method=CopyMethod.DATA)
         self._workers: set[asyncio.Task[None]] = set()
         self._chunks_in_flight = 0
@@ -137,22 +142,57 @@ class BlockCopyCall:
         run = self._state.bitmap.next_dirty_run(start, area.end, longest or self._max_chunk)
         if run is None:
             return True
-        chunk = self._state.take(*run)
+        chunk = self._take(run)
         # As in QEMU, the end of a disk that is less than a cluster is data when it is a chunk of its own.
         method = area.method if chunk.length >= self._state.cluster_size else CopyMethod.DATA
-        self._state.rate_limit.charge(chunk.length)
         if self._max_workers == 1:
             await self._work(chunk, method, is_long)
             await asyncio.sleep(0)
             return True
+        if method is CopyMethod.DATA and self._goes_together(chunk.length):
+            chunks = await self._gather(chunk)
+            work = self._work_together(chunks) if len(chunks) > 1 else self._work(chunk, method, is_long)
+        else:
+            work = self._work(chunk, method, is_long)
         # Requests reach the source in order, and one that is refused at once stops the pass before more is taken.
-        task = start_eagerly(self._work(chunk, method, is_long))
+        task = start_eagerly(work)
         if task is None:
             await self._be_fair()
         else:
             self._workers.add(task)
             task.add_done_callback(self._worker_is_free)
         return True
+
+    def _take(self, run: tuple[int, int]) -> Chunk:
+        chunk = self._state.take(*run)
+        self._state.rate_limit.charge(chunk.length)
+        return chunk
+
+    def _goes_together(self, length: int) -> bool:
+        """Whether a chunk is so short that several make one request, and nobody minds."""
+        if length > SCATTERED_BYTES or self._max_chunk < CHUNK_BYTES or self._state.rate_limit.is_limited:
+            return False
+        if self._is_scattered_worthwhile is None:
+            self._is_scattered_worthwhile = self._state.is_scattered_worthwhile
+        return self._is_scattered_worthwhile
+
+    async def _gather(self, first: Chunk) -> list[Chunk]:
+        """Take the short chunks of data that follow, up to a chunk's worth altogether."""
+        chunks, total = [first], first.length
+        bitmap = self._state.bitmap
+        while not self._is_over and total < CHUNK_BYTES:
+            start = bitmap.next_dirty(chunks[-1].end, self._end)
+            if start is None:
+                break
+            area = await self._area_at(start)
+            run = bitmap.next_dirty_run(start, area.end, self._max_chunk)
+            if area.method is not CopyMethod.DATA or run is None:
+                break
+            if not self._state.cluster_size <= run[1] <= min(SCATTERED_BYTES, CHUNK_BYTES - total):
+                break
+            chunks.append(self._take(run))
+            total += run[1]
+        return chunks
 
     async def _be_fair(self) -> None:
         """Chunks that end without waiting must not keep everybody else from running for long."""
@@ -191,6 +231,18 @@ class BlockCopyCall:
         finally:
             self._chunks_in_flight -= 1
             self._state.give_back(chunk, copied=copied)
+
+    async def _work_together(self, chunks: list[Chunk]) -> None:
+        """Copy several chunks and end them."""
+        failures: Sequence[CopyFailure | None] = ()
+        self._chunks_in_flight += len(chunks)
+        try:
+            failures = await self._state.copy_scattered([(chunk.offset, chunk.length) for chunk in chunks])
+            self._failure = self._failure or next(filter(None, failures), None)
+        finally:
+            self._chunks_in_flight -= len(chunks)
+            for index, chunk in enumerate(chunks):
+                self._state.give_back(chunk, copied=index < len(failures) and failures[index] is None)
 
     async def _wait(self) -> None:
         """Wait until a worker is free, or somebody cancels or kicks."""

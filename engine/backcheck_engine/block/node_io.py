@@ -1,13 +1,17 @@
 """What else can be asked of a node: compressed writes, another size, block status, debug events."""
 
 import errno
+import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block import status
 from backcheck_engine.block.node_requests import NONE
 from backcheck_engine.block.node_zeroes import NodeZeroes
+from backcheck_engine.block.padding import is_aligned
 from backcheck_engine.block.request import MAX_IMAGE_BYTES, BlockStatus, Buffer, RequestFlag
 from backcheck_engine.block.tracking import RequestKind
+from backcheck_engine.block.zeroes import is_zero
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -20,6 +24,32 @@ class NodeIO(NodeZeroes):
     async def pwrite_compressed(self, offset: int, data: Buffer) -> None:
         """Write `data` compressed, where the driver can (ENOTSUP elsewhere, as late as any other failure)."""
         await self.pwrite(offset, data, RequestFlag.WRITE_COMPRESSED)
+
+    async def pwrite_scattered(self, pieces: Sequence[tuple[int, Buffer]]) -> int:
+        """Write the first of several separate ranges, as many as the driver takes together; how many that was.
+
+        What is left, perhaps all, is for `pwrite`, as is everything that needs more than to be handed on: zeroes that
+        are looked for, requests to wait for, ends to be padded.
+        """
+        if self.event_sink is not None or self.tracker.serialising_count or self.read_only:
+            return 0
+        pieces = list(itertools.takewhile(self._is_simple, pieces))
+        if len(pieces) < 2:
+            return 0
+        requests = [self._begin(RequestKind.WRITE, offset, len(data)) for offset, data in pieces]
+        try:
+            count = await self.driver.pwrite_scattered(pieces)
+            for offset, data in pieces[:count]:
+                self._finish_write(offset, len(data))
+            return count
+        finally:
+            for request in requests:
+                self._end(request)
+
+    def _is_simple(self, piece: tuple[int, Buffer]) -> bool:
+        offset, data = piece
+        alignment = self.limits.request_alignment
+        return is_aligned(offset, len(data), alignment) and (self.detect_zeroes == "off" or not is_zero(data))
 
     async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
         """Change the size in bytes; with `exact` off, a driver that cannot may leave the image larger."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
@@ -78,6 +79,10 @@ class Qcow2Driver(Driver):
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
         self.image.check_usable()
         await self._writer.write(offset, data)
+
+    async def pwrite_scattered(self, pieces: Sequence[tuple[int, Buffer]]) -> int:
+        self.image.check_usable()
+        return await self._writer.scattered.write(pieces)
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
         self.image.check_usable()

@@ -1,4 +1,4 @@
-"""Writing several separate guest ranges together: where all of them are new clusters, they lie side by side in the file.
+"""Writing several separate guest ranges together: where all are new clusters, they lie side by side in the file.
 
 One write then carries the data of many, and the metadata is locked twice for all of them. Whatever is not as simple as
 that is left to writing one range after the other.
