@@ -103,9 +103,9 @@ class BackupJob(BlockJob):
 
     async def _copy_all(self) -> None:
         """Pass over the disk until nothing is left to copy, an error is reported or the job is cancelled."""
-        while not self.is_cancelled:
+        while not (self.is_cancelled and self._is_old):
             failure = await self._pass()
-            if failure is None:
+            if failure is None or self.is_cancelled:
                 return
             policy = self._options.on_source_error if failure.is_read else self._options.on_target_error
             if self.handle_failure(policy, failure) is ErrorAction.REPORT:
@@ -119,23 +119,26 @@ class BackupJob(BlockJob):
 
         What fails while a pass is interrupted is not reported: it is still marked, and the next pass meets it again.
         """
-        while not self.is_cancelled:
-            self._call = BlockCopyCall(
+        while True:
+            self._call = call = BlockCopyCall(
                 self._copy,
                 0,
                 self._copy.size,
                 max_workers=1 if self._is_old else self._options.max_workers,
                 max_chunk=self._copy.cluster_size if self._is_old else self._options.max_chunk,
             )
+            if self.is_cancelled:
+                # A job that is cancelled while an error holds it looks up only when all workers have begun once more.
+                asyncio.get_running_loop().call_soon(call.cancel)
             try:
-                failure = await self._call.run()
-                interrupted = self._call.is_cancelled
+                failure = await call.run()
             finally:
                 self._call = None
-            if not interrupted:
+            if not call.is_cancelled:
                 return failure
             await self.pause_point()
-        return None
+            if self.is_cancelled:
+                return None
 
     def interrupt(self) -> None:
         """End the pass as soon as what is in flight has ended; before 6.0 a pause did not wake a sleeping job."""
