@@ -169,21 +169,34 @@ def test_damage(damage: str, sound: bytes, bundled: Bundled, default_release: Re
         assert _plain(default_release.run("img", ["check", "x"], ours)) == left, question
 
 
-@pytest.mark.parametrize("event", ["cluster_alloc", "refblock_alloc", "refblock_update_part", "cluster_free"])
+FAULTS = ("cluster_alloc", "refblock_alloc", "refblock_update_part", "cluster_free", "reftable_load")
+"""When requests begin to fail: at the opening, or when bitmaps are stored or removed."""
+
+
+@pytest.mark.parametrize("action", [["--remove", "b1"], ["--add", "--merge", "b0", "new"]], ids=["remove", "add"])
+@pytest.mark.parametrize("event", FAULTS)
+@pytest.mark.parametrize("kind", ["write", "flush"])
 @pytest.mark.parametrize("once", ["on", "off"])
-def test_writes_that_fail_when_bitmaps_are_stored(
-    event: str, once: str, sound: bytes, bundled: Bundled, default_release: Real, tmp_path: Path
+def test_requests_that_fail(
+    action: list[str],
+    event: str,
+    kind: str,
+    once: str,
+    sound: bytes,
+    bundled: Bundled,
+    default_release: Real,
+    tmp_path: Path,
 ) -> None:
-    faults = {"event": event, "errno": "28", "iotype": "write", "once": once}
+    faults = {"event": event, "errno": "28", "iotype": kind, "once": once}
     options = ["driver=qcow2", "file.driver=blkdebug", "file.image.filename=x"]
     options += [f"file.inject-error.0.{key}={value}" for key, value in faults.items()]
-    words = ["bitmap", "--add", "--merge", "b0", "--image-opts", ",".join(options), "new"]
+    words = ["bitmap", *action[:-1], "--image-opts", ",".join(options), action[-1]]
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     for folder in (theirs, ours):
         folder.mkdir()
         (folder / "x").write_bytes(sound)
     expected = _plain(default_release.run("img", words, theirs))
-    assert "Failed to" in expected[1]
+    assert "No space left on device" in expected[1]
     assert _plain(bundled.run("img", words, ours, default_release.release)) == expected
     for question in (["info", "x"], ["check", "x"]):
         left = _plain(default_release.run("img", question, theirs))

@@ -3,7 +3,7 @@
 Several actions may be given; they are done in their order until one fails, and those before it stay done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -94,9 +94,9 @@ async def run(invocation: Invocation) -> int:
             granularity=granularity & _GRANULARITY_MASK if granularity else None,
             source_node=source_node,
         )
-        for key, value in steps:
-            await _do(work, key, value)
-        return 0 if await _is_stored(invocation, node) else 1
+        is_done = await _is_done(invocation, work, steps)
+        is_stored = await _is_stored(invocation, node)
+        return 0 if is_done and is_stored else 1
 
 
 def _operands(invocation: Invocation, actions: set[str], granularity: int) -> tuple[str, str]:
@@ -122,14 +122,18 @@ def _operands(invocation: Invocation, actions: set[str], granularity: int) -> tu
     return operands[0], operands[1]
 
 
-async def _do(work: Work, key: str, value: str) -> None:
-    """Do one step. Raises ToolError that says which."""
-    try:
-        for action in _actions(work, key, value):
-            await action.prepare(JobGroup())
-            await action.commit()
-    except EngineError as error:
-        raise ToolError(f"Operation {key} on bitmap {work.bitmap} failed: {error}", hint=error.hint) from error
+async def _is_done(invocation: Invocation, work: Work, steps: Sequence[tuple[str, str]]) -> bool:
+    """Do the steps up to the first that fails, which is reported; whether none did."""
+    for key, value in steps:
+        try:
+            for action in _actions(work, key, value):
+                await action.prepare(JobGroup())
+                await action.commit()
+        except EngineError as error:
+            text = f"Operation {key} on bitmap {work.bitmap} failed: {error}"
+            invocation.program.error(ToolError(text, hint=error.hint))
+            return False
+    return True
 
 
 def _actions(work: Work, key: str, value: str) -> list[Action]:

@@ -104,16 +104,23 @@ async def _mark_in_use(image: Image) -> None:
     if extension is None or all(entry.is_in_use for entry in image.bitmaps):
         return
     entries = [replace(entry, flags=entry.flags | BitmapFlag.IN_USE) for entry in image.bitmaps]
+    try:
+        await _overwrite_directory(image, extension, entries)
+    except BlockError as error:
+        raise error.prefixed("Can't update bitmap directory: ") from error
+    image.bitmaps = entries
+
+
+async def _overwrite_directory(image: Image, extension: BitmapsExtension, entries: list[DirectoryEntry]) -> None:
     data = pack_directory(entries)
     if len(data) != extension.directory_size:
-        raise BlockError("Can't update bitmap directory", errno.EINVAL)
+        raise BlockError.from_errno(errno.EINVAL)
     autoclear = image.header.autoclear
     await image.update_header(autoclear=autoclear & ~Autoclear.BITMAPS)
     await image.flush_file()
     await image.write_metadata(extension.directory_offset, data, Section.BITMAP_DIRECTORY)
     await image.update_header(autoclear=autoclear)
     await image.flush_file()
-    image.bitmaps = entries
 
 
 # Closing.

@@ -50,8 +50,8 @@ async def _store_bitmaps(image: Image) -> BlockError | None:
 
 
 async def _write_tables(image: Image) -> None:
-    await image.l2.write_back()
     await image.l1.write_back()
+    await image.l2.flush()
 
 
 async def _write_refcounts(image: Image) -> None:
