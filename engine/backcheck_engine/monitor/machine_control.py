@@ -10,12 +10,12 @@ from backcheck_engine.release import QEMU_7_2
 
 @command("stop", NoArguments)
 async def stop(context: Context, arguments: NoArguments) -> JsonValue:
-    """Stop the guest; its requests are finished and flushed before the reply."""
+    """Stop the guest. Requests are finished and flushed before the reply, even if the guest stood still before."""
     if context.run_state is RunState.RUNNING:
         context.run_state = RunState.PAUSED
         context.emit("STOP")
-        async with context.graph.drained_all():
-            await context.graph.flush_all()
+    async with context.graph.drained_all():
+        await context.graph.flush_all()
     return {}
 
 
