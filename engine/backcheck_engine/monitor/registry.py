@@ -19,6 +19,8 @@ Families are imported when one of their commands first runs, so that starting th
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -88,6 +90,14 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
 MODULE_OF: Final[dict[str, str]] = {name: module for module, names in FAMILIES.items() for name in names}
 
 
+_FOLLOWED_BY: Final[dict[str, tuple[str, ...]]] = {
+    "bitmap": ("backcheck_engine.monitor.backup", "backcheck_engine.drivers.filter.copy_before_write", "ctypes"),
+}
+"""Modules that are likely to be needed after the first command of a family."""
+_QUIET_S: Final = 0.02
+"""After a first command and between those modules, so that other commands need not wait for all of them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoArguments:
     """The arguments of a command that takes none."""
@@ -134,4 +144,13 @@ def handler(name: str) -> Handler:
     """The handler of a command of `names()`; imports its family when it is the first of it."""
     if name not in _handlers:
         importlib.import_module(f"backcheck_engine.monitor.{MODULE_OF[name]}")
+        _look_ahead(MODULE_OF[name])
     return _handlers[name]
+
+
+def _look_ahead(family: str) -> None:
+    """Import what usually comes next while nobody waits for it. Without a loop there is no such moment."""
+    with contextlib.suppress(RuntimeError):
+        loop = asyncio.get_running_loop()
+        for position, module in enumerate(_FOLLOWED_BY.get(family, ()), 1):
+            loop.call_later(position * _QUIET_S, importlib.import_module, module)
