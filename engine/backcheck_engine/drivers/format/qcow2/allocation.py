@@ -207,9 +207,8 @@ class Refcounts:
     async def count_used(self, limit: int) -> int:
         """How many clusters have references; counting stops above `limit`."""
         used = 0
-        for index in range(len(self.table)):
-            block = await self._block(index)
-            if block is not None:
+        for index, entry in enumerate(self.table):
+            if entry and (block := await self._block(index)) is not None:
                 values = block.values()
                 used += len(values) - values.count(0)
             if used > limit:
