@@ -18,6 +18,8 @@ LONG_ZERO_FROM_BYTES: Final = 16 * 1024 * 1024
 """From which length on a zero area is written in pieces longer than a chunk."""
 SCATTERED_BYTES: Final = 64 * 1024
 """Up to which length chunks that are apart from each other are copied in one go."""
+WORKERS_TOGETHER: Final = 2
+"""How many such copies are in flight: with fresh memory for more of them most of the time would go into page faults."""
 CHUNKS_AT_A_STRETCH: Final = 32
 """After so many chunks that did not have to wait, others get their turn."""
 WORKERS: Final = 16
@@ -150,6 +152,8 @@ class BlockCopyCall:
             await asyncio.sleep(0)
             return True
         if method is CopyMethod.DATA and self._goes_together(chunk.length):
+            while len(self._workers) >= WORKERS_TOGETHER and not self._is_over:
+                await self._wait()
             chunks = await self._gather(chunk)
             work = self._work_together(chunks) if len(chunks) > 1 else self._work(chunk, method, is_long)
         else:
