@@ -170,7 +170,9 @@ class DirtyBitmap:
         if len(loaded) > self._unit_count - first:
             loaded = loaded[: max(0, self._unit_count - first)]
         end = first + len(loaded)
-        self._set_bits += loaded.count(1) - self._bits.count(1, first, end)
+        # What a bitmap is loaded into is empty, and counting would take most of the time.
+        before = self._bits.count(1, first, end) if self._set_bits else 0
+        self._set_bits += loaded.count(1) - before
         self._bits[first:end] = loaded
 
     def sha256(self) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ALL_ONES: Final = 1
 """The entry of a cluster that has no place and whose bits are all set; one of all clear bits is 0."""
-_PIECE: Final = 1 << 20
+_PIECE: Final = 2 << 20
 """How many bytes of bits are handled at once."""
 
 
