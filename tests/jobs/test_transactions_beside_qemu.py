@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -189,9 +189,19 @@ def test_a_story_is_told_alike(release: str, story: str, images: Path, tmp_path:
     assert_alike(release, images, tmp_path, STORIES[story])
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("seed", range(3))
-def test_random_transactions_have_the_same_outcome(release: str, seed: int, images: Path, tmp_path: Path) -> None:
+def test_random_transactions_have_the_same_outcome(
+    release: str, images: Path, tmp_path: Path, repetitions: Callable[[int], int]
+) -> None:
+    for seed in range(repetitions(20)):
+        folder = tmp_path / f"seed{seed}"
+        folder.mkdir()
+        assert_alike(release, images, folder, _random_steps(seed, release))
+
+
+def _random_steps(seed: int, release: str) -> list[Step]:
+    """Some bitmaps and some transactions, with guest's writes between them."""
     author = Author(seed, has_drive_backup=release != "5.2")
     steps: list[Step] = [
         ("block-dirty-bitmap-add", {"node": node, "name": name})
@@ -203,4 +213,4 @@ def test_random_transactions_have_the_same_outcome(release: str, seed: int, imag
         steps += [("transaction", author.transaction()), JOBS_END, *QUERIES, ("query-block", {})]
         steps += [("job-finalize", {"id": name}) for name in ("j0", "j1", "j2", "d0", "d1")]
         steps += [JOBS_END, hmp(f'qemu-io d1 "write -P 0x33 {128 * number}k 64k"')]
-    assert_alike(release, images, tmp_path, steps)
+    return steps

@@ -7,6 +7,7 @@ that was made stays where it is.
 from __future__ import annotations
 
 import errno
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -56,9 +57,9 @@ class SnapshotAction(Action):
         self._put_above(overlay, base)
         self._overlay = overlay
 
+    @abstractmethod
     async def _open_overlay(self, base: Node) -> Node:
         """The node that goes above `base`, with a reference for the caller. Raises EngineError."""
-        raise AssertionError("a kind of snapshot says where its overlay comes from")
 
     def _put_above(self, overlay: Node, base: Node) -> None:
         edge = self._graph.attach(base, "backing", owner=overlay, role=ChildRole.COW)

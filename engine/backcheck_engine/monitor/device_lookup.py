@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from backcheck_engine.monitor.context import Context
     from backcheck_engine.monitor.guest_device import GuestDevice
 
-DEVICE_NOT_FOUND = "DeviceNotFound"
-
 
 def find_backend(context: Context, device: str | None, identity: str | None) -> BlockBackend:
     """The backend called `device`, or that of the guest's device `identity`. Raises QmpError."""
@@ -34,4 +32,4 @@ def find_guest(context: Context, backend: BlockBackend) -> GuestDevice | None:
 
 def no_such_device(name: str) -> QmpError:
     """What a client hears of a device that is not there."""
-    return QmpError(DEVICE_NOT_FOUND, f"Device '{name}' not found")
+    return QmpError("DeviceNotFound", f"Device '{name}' not found")
