@@ -66,6 +66,10 @@ class OptionError(EngineError):
     """An option is unknown, missing, or has a value that it does not take."""
 
 
+class DriveTextError(OptionError):
+    """What is wrong with the text of a drive, before a drive is made of it."""
+
+
 class QmpError(EngineError):
     """An error reply: its class, and the description that a person reads."""
 

@@ -133,7 +133,7 @@ class _Reader:
                 )
                 raise CommandLineError(in_use, location)
             self._used.add(name)
-            self._add_monitor(self._characters[name], mode, location, pretty=pretty)
+            self._settings.monitors.append(MonitorSettings(self._characters[name], mode, pretty))
         self._settings.idle_characters = [
             characters for name, characters in self._characters.items() if name not in self._used
         ]
@@ -365,12 +365,7 @@ class _Reader:
             also = f"{self._settings.program}: {location}: {error.hint}" if error.hint else None
             raise CommandLineError(error.message, location, hint=also) from error
         self._claim_stdio(device)
-        self._add_monitor(CharactersSettings(device, location), mode, location, pretty=pretty)
-
-    def _add_monitor(self, device: CharactersSettings, mode: MonitorMode, location: str, *, pretty: bool) -> None:
-        if mode is MonitorMode.READLINE and device.characters is not OtherCharacters.NULL:
-            raise CommandLineError("backcheck-engine does not implement human monitors yet", location)
-        self._settings.monitors.append(MonitorSettings(device, mode, pretty))
+        self._settings.monitors.append(MonitorSettings(CharactersSettings(device, location), mode, pretty))
 
     def _claim_stdio(self, device: Characters) -> None:
         if device is OtherCharacters.STDIO:

@@ -24,7 +24,7 @@ _LOG_ITEMS: Final = (*_PROCESSOR_ITEMS, *_OTHER_ITEMS, "invalid_mem")
 def take_trace(settings: TraceSettings, argument: str) -> None:
     """-trace. Raises OptionError or HelpRequested."""
     if argument in _HELP_WORDS:
-        raise HelpRequested("".join(f"{name}\n" for name in tracing.EVENTS))
+        raise HelpRequested("".join(f"{name}\n" for name in tracing.all_names()))
     for item in parse_flat(argument, "enable"):
         if item.key == "enable":
             settings.patterns.append(item.value)

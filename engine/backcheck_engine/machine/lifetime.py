@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from backcheck_engine import quick_start, release
 from backcheck_engine.block.graph import Graph
+from backcheck_engine.commandline.settings import MonitorMode
 from backcheck_engine.errors import EngineError
 from backcheck_engine.jobs.job_list import JobList
 from backcheck_engine.monitor.context import Context, RunState, ShutdownCause
@@ -19,12 +20,25 @@ from backcheck_engine.release import QEMU_7_2, QEMU_10_0
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
-    from backcheck_engine.commandline.settings import Settings
+    from backcheck_engine.commandline.settings import MonitorSettings, Settings
     from backcheck_engine.json_value import JsonObject, JsonValue
     from backcheck_engine.machine.daemon import Daemon
     from backcheck_engine.monitor.endpoint import Endpoint
+    from backcheck_engine.monitor.human import HumanMonitor
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+async def _add_drive(context: Context, text: str) -> None:
+    from backcheck_engine.machine.added_drives import add_drive
+
+    await add_drive(context, text)
+
+
+async def _add_drive_node(context: Context, text: str) -> None:
+    from backcheck_engine.machine.added_drives import add_drive_node
+
+    await add_drive_node(context, text)
 
 
 class Machine:
@@ -46,14 +60,22 @@ class Machine:
             input_policy=settings.input_policy,
             broadcast=self._broadcast,
             request_shutdown=self._request_shutdown,
+            add_drive=_add_drive,
+            add_drive_node=_add_drive_node,
             gone=asyncio.Event(),
         )
         self.context.graph.on_corruption = self._tell_corruption
         self._dispatcher = Dispatcher(self.context)
         self._monitors = [
-            QmpMonitor(endpoint, self._dispatcher, pretty=monitor.pretty)
-            for monitor, endpoint in zip(settings.monitors, endpoints, strict=True)
+            self._monitor(monitor, endpoint) for monitor, endpoint in zip(settings.monitors, endpoints, strict=True)
         ]
+
+    def _monitor(self, settings: MonitorSettings, endpoint: Endpoint) -> QmpMonitor | HumanMonitor:
+        if settings.mode is MonitorMode.CONTROL:
+            return QmpMonitor(endpoint, self._dispatcher, pretty=settings.pretty)
+        from backcheck_engine.monitor.human import HumanMonitor
+
+        return HumanMonitor(endpoint, self._dispatcher)
 
     async def start(self) -> None:
         """Build what the command line asks for, and let clients in. Raises CommandLineError."""

@@ -43,7 +43,7 @@ async def add_block_devices(context: Context, settings: Settings) -> None:
                 await add_node(context.graph, blockdev.tree)
         except EngineError as error:
             raise CommandLineError.at(blockdev.location, error) from error
-    drives = _Drives(context, settings.machine)
+    drives = Drives(context, settings.machine)
     for drive in settings.drives:
         try:
             with working_on(drive.location):
@@ -63,7 +63,7 @@ async def add_block_devices(context: Context, settings: Settings) -> None:
             raise CommandLineError.at(drive.location, error) from error
 
 
-class _Drives:
+class Drives:
     """Makes a backend of each -drive, and keeps the places on the interfaces."""
 
     def __init__(self, context: Context, machine: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -56,8 +56,18 @@ class Context:
     """Sends an event to every monitor that has negotiated."""
     request_shutdown: Callable[[ShutdownCause], None]
     """Begins to shut the machine down."""
+    shutdown_requested: bool = False
+    add_drive: Callable[[Context, str], Awaitable[None]]
+    """Adds what the text of a -drive describes. Raises EngineError."""
+    add_drive_node: Callable[[Context, str], Awaitable[None]]
+    """Adds the node that options in the same notation describe. Raises EngineError."""
     gone: asyncio.Event
     """Set when the machine's jobs and nodes are gone; what is left then are the monitors."""
+
+    @property
+    def is_shutting_down(self) -> bool:
+        """Whether the machine is going down, or about to."""
+        return self.run_state is RunState.SHUTDOWN or self.shutdown_requested
 
     def emit(self, event: str, data: JsonObject | None = None) -> None:
         """Send an event to all monitors, through the queue that their replies use."""
@@ -70,4 +80,5 @@ class Context:
 
     def shutdown(self, cause: ShutdownCause) -> None:
         """Begin to shut down; returns at once."""
+        self.shutdown_requested = True
         self.request_shutdown(cause)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from backcheck_engine import tracing
 from backcheck_engine.errors import EngineError, QmpError
@@ -20,27 +20,41 @@ if TYPE_CHECKING:
     from backcheck_engine.monitor.context import Context
     from backcheck_engine.qapi.validation import Validator
 
+RequestT = TypeVar("RequestT")
+
 COMMAND_NOT_FOUND: Final = "CommandNotFound"
 _NEGOTIATION: Final = "qmp_capabilities"
 
 
-class Client(Protocol):
-    """Who sent a command: a connection to a monitor."""
+class Client(Protocol[RequestT]):
+    """Who sends requests: a connection to a monitor."""
 
-    negotiated: bool
-    oob_enabled: bool
-    pending: deque[Request]
+    @property
+    def pending(self) -> deque[RequestT]:
+        """What it has asked and nobody has taken yet."""
+        ...
 
     @property
     def takes_replies(self) -> bool:
         """Whether the client reads what it gets; while it does not, its requests wait."""
         ...
 
-    def reply(self, message: JsonObject) -> None: ...
+    async def serve(self, request: RequestT) -> None:
+        """Answer one request."""
+        ...
 
     def request_done(self) -> None:
         """One request of `pending` has been taken and answered."""
         ...
+
+
+class QmpPeer(Protocol):
+    """What answering a QMP request needs to know of its client."""
+
+    negotiated: bool
+    oob_enabled: bool
+
+    def reply(self, message: JsonObject) -> None: ...
 
 
 class Request(NamedTuple):
@@ -55,24 +69,24 @@ class Dispatcher:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._clients: deque[Client] = deque()
+        self._clients: deque[Client[Any]] = deque()
         self._wakeup = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._validator: Validator | None = None
         self._passing: set[asyncio.Future[None]] = set()
 
-    def add(self, client: Client) -> None:
+    def add(self, client: Client[Any]) -> None:
         self._clients.append(client)
 
-    def remove(self, client: Client) -> None:
+    def remove(self, client: Client[Any]) -> None:
         self._clients.remove(client)
 
     def wake(self) -> None:
         """A client has a request pending."""
         self._wakeup.set()
 
-    def pass_queue(self, client: Client, request: Request) -> None:
+    def pass_queue(self, client: QmpPeer, request: Request) -> None:
         """Answer an out-of-band request at once, whatever runs."""
         task = asyncio.ensure_future(self.answer(client, request))
         self._passing.add(task)
@@ -88,7 +102,7 @@ class Dispatcher:
                 continue
             request = client.pending.popleft()
             self._idle.clear()
-            await self.answer(client, request)
+            await client.serve(request)
             self._idle.set()
             client.request_done()
             # A handler need not have waited for anything, and the loop has others to serve.
@@ -98,7 +112,7 @@ class Dispatcher:
         """Wait until the request that runs has been answered."""
         await self._idle.wait()
 
-    def _next_client(self) -> Client | None:
+    def _next_client(self) -> Client[Any] | None:
         for _ in range(len(self._clients)):
             client = self._clients[0]
             self._clients.rotate(-1)
@@ -106,7 +120,7 @@ class Dispatcher:
                 return client
         return None
 
-    async def answer(self, client: Client, request: Request) -> None:
+    async def answer(self, client: QmpPeer, request: Request) -> None:
         """Run one request and send its reply."""
         if tracing.HANDLE_QMP_COMMAND.is_on and not request.error:
             tracing.HANDLE_QMP_COMMAND(client, json.dumps(request.value))
@@ -122,7 +136,7 @@ class Dispatcher:
         else:
             client.reply({"return": result, **identity})
 
-    async def _run(self, client: Client, request: Request) -> JsonValue:
+    async def _run(self, client: QmpPeer, request: Request) -> JsonValue:
         if request.error:
             raise request.error
         name, arguments, out_of_band = check_request(request.value, oob_enabled=client.oob_enabled)
@@ -161,7 +175,7 @@ class Dispatcher:
         self._validator = self._validator or Validator(schema, policy)
         return self._validator.check(arguments, command.arguments)
 
-    def _negotiate(self, client: Client, name: str, arguments: JsonObject, *, out_of_band: bool) -> JsonValue:
+    def _negotiate(self, client: QmpPeer, name: str, arguments: JsonObject, *, out_of_band: bool) -> JsonValue:
         if name != _NEGOTIATION:
             raise QmpError(COMMAND_NOT_FOUND, f"The command {name} has not been found")
         members = self.validated(name, arguments, out_of_band=out_of_band)
@@ -197,7 +211,7 @@ def check_request(value: JsonValue, *, oob_enabled: bool) -> tuple[str, JsonObje
     return command, arguments, "exec-oob" in value
 
 
-def _in_negotiation(client: Client, error: EngineError) -> EngineError:
+def _in_negotiation(client: QmpPeer, error: EngineError) -> EngineError:
     """Before negotiation, an unknown command is told what to do first."""
     if isinstance(error, QmpError) and error.error_class == COMMAND_NOT_FOUND and not client.negotiated:
         return QmpError(COMMAND_NOT_FOUND, "Expecting capabilities negotiation with 'qmp_capabilities'")

@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeAlias
 from backcheck_engine.address import Address, FdAddress, InetAddress, UnixAddress
 from backcheck_engine.errors import OptionError
 from backcheck_engine.monitor.channel import Channel
+from backcheck_engine.monitor.terminal import Terminal
 
 Connected: TypeAlias = Callable[[Channel], None]
 _BACKLOG: Final = 16
@@ -40,14 +41,19 @@ class Endpoint(Protocol):
 class Stdio:
     """Standard input and output; the one client is there from the start."""
 
+    def __init__(self) -> None:
+        self._terminal: Final = Terminal(0)
+
     def start(self, connected: Connected) -> None:
+        self._terminal.begin()
         connected(Channel(0, 1, close_descriptors=False))
 
     def client_gone(self) -> None:
         """Nobody else comes."""
 
     def close(self) -> None:
-        """Nothing to close: the descriptors belong to the program."""
+        """The descriptors belong to the program; a terminal gets its own manners back."""
+        self._terminal.end()
 
 
 class Nobody:

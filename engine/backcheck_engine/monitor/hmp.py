@@ -52,9 +52,18 @@ async def run_line(context: Context, line: str) -> str:
     return await _run(context, found, rest, name)
 
 
+def completions(before: str) -> list[str]:
+    """What the last word of a line that begins so may be."""
+    words = before.split(" ")
+    table = INFO_COMMANDS if words[:-1] in (["info"], ["help", "info"]) else COMMANDS
+    if len(words) > 1 and table is COMMANDS and words[:-1] != ["help"]:
+        return []
+    return sorted(name for entry in table for name in entry.names if name.startswith(words[-1]))
+
+
 async def _run(context: Context, found: HmpCommand, text: str, full_name: str) -> str:
     try:
-        arguments = parse_arguments(found.names[0], found.types, text)
+        arguments = parse_arguments("|".join(found.names), found.types, text)
     except HmpError as error:
         return f'{error.message}\nTry "help {full_name}" for more information\n'
     try:

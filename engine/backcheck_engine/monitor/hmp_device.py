@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backcheck_engine.errors import EngineError
+from backcheck_engine.errors import DriveTextError, EngineError
 from backcheck_engine.monitor.medium import MediumArguments
 from backcheck_engine.monitor.medium import eject as eject_medium
 from backcheck_engine.monitor.unplug import DeviceDel
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 async def device_del(context: Context, arguments: HmpArguments) -> str:
     await unplug_device(context, DeviceDel(id=arguments.texts["id"]))
     return ""
+
+
+async def drive_add(context: Context, arguments: HmpArguments) -> str:
+    """A drive, or with -n a node; its errors had no prefix until 11.1, and those of the text have none yet."""
+    add = context.add_drive_node if "node" in arguments.flags else context.add_drive
+    try:
+        await add(context, arguments.texts["opts"])
+    except EngineError as error:
+        if context.release >= QEMU_11_1 and not isinstance(error, DriveTextError):
+            raise
+        return f"{error.message}\n"
+    return "" if "node" in arguments.flags else "OK\n"
 
 
 async def drive_del(context: Context, arguments: HmpArguments) -> str:

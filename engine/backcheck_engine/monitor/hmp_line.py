@@ -65,13 +65,14 @@ def parse_arguments(command: str, specification: str, text: str) -> HmpArguments
         if kind.letter == "S":
             arguments.texts[kind.name], text = text.rstrip(" "), ""
             continue
+        if kind.letter in _NUMBERS:
+            arguments.sizes[kind.name], text = _NUMBERS[kind.letter](text)
+            continue
         word, text = _take_word(text)
         if kind.letter == "b":
             if word not in ("on", "off"):
                 raise HmpError("Expected 'on' or 'off'")
             arguments.flags |= {kind.name} if word == "on" else set()
-        elif kind.letter in _NUMBERS:
-            arguments.sizes[kind.name] = _NUMBERS[kind.letter](word)
         elif word is None:
             raise HmpError(f"{command}: {_EXPECTED[kind.letter]}")
         else:
@@ -114,25 +115,26 @@ def _take_word(text: str) -> tuple[str | None, str]:
     return (word, text[position + 1 :]) if position < len(text) else (None, "")
 
 
-def _number(word: str | None) -> int:
-    """QEMU takes expressions here; a number is the only one that is of use."""
-    if not word:
-        raise HmpError("unexpected end of expression")
+def _take_number(text: str) -> tuple[int, str]:
+    """The expression that `text` begins with, and what follows."""
+    from backcheck_engine.monitor.hmp_expression import ExpressionError, take_expression
+
     try:
-        return int(word, 0)
-    except ValueError:
-        raise HmpError(f"backcheck-engine takes a number here, not the expression '{word}'") from None
+        return take_expression(text)
+    except ExpressionError as error:
+        raise HmpError(str(error)) from error
 
 
-def _size(word: str | None) -> int:
-    match = _SIZE.fullmatch(word or "")
+def _take_size(text: str) -> tuple[int, str]:
+    """The size that `text` begins with, and what follows."""
+    match = _SIZE.match(text)
     if not match:
         raise HmpError("invalid size")
     size = float(match[1]) * (1 << _SHIFTS[match[2].lower()])
     if size >= 1 << 64:
         raise HmpError("invalid size")
-    return int(size)
+    return int(size), text[match.end() :]
 
 
-_NUMBERS: Final = {"o": _size, "l": _number}
+_NUMBERS: Final = {"o": _take_size, "l": _take_number}
 """How a number of each type is read."""

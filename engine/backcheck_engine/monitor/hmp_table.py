@@ -33,6 +33,20 @@ class HmpCommand(NamedTuple):
         return f"{prefix}{'|'.join(self.names)} {self.parameters} -- {self.help}\n"
 
 
+DRIVE_BACKUP_HELP: Final = (
+    "initiates a point-in-time\n"
+    "\t\t\tcopy for a device. The device's contents are\n"
+    "\t\t\tcopied to the new image file, excluding data that\n"
+    "\t\t\tis written after the command is started.\n"
+    "\t\t\tThe -n flag requests QEMU to reuse the image found\n"
+    "\t\t\tin new-image-file, instead of recreating it from scratch.\n"
+    "\t\t\tThe -f flag requests QEMU to copy the whole disk,\n"
+    "\t\t\tso that the result does not need a backing file.\n"
+    "\t\t\tThe -c flag requests QEMU to compress backup data\n"
+    "\t\t\t(if the target format supports it).\n"
+    "\t\t\t"
+)
+
 COMMANDS: Final = (
     HmpCommand(
         ("block_job_cancel",),
@@ -81,6 +95,24 @@ COMMANDS: Final = (
     ),
     HmpCommand(("cont", "c"), "", "", "resume emulation", "hmp_machine:cont"),
     HmpCommand(("device_del",), "id:s", "device", "remove device", "hmp_device:device_del"),
+    HmpCommand(
+        ("drive_add",),
+        "node:-n,pci_addr:s,opts:s",
+        "[-n] [[<domain>:]<bus>:]<slot>\n"
+        "[file=file][,if=type][,bus=n]\n"
+        "[,unit=m][,media=d][,index=i]\n"
+        "[,snapshot=on|off][,cache=on|off]\n"
+        "[,readonly=on|off][,copy-on-read=on|off]",
+        "add drive to PCI storage controller",
+        "hmp_device:drive_add",
+    ),
+    HmpCommand(
+        ("drive_backup",),
+        "reuse:-n,full:-f,compress:-c,device:B,target:s,format:s?",
+        "[-n] [-f] [-c] device target [format]",
+        DRIVE_BACKUP_HELP,
+        "hmp_backup:drive_backup",
+    ),
     HmpCommand(("drive_del",), "id:B", "device", "remove host block device", "hmp_device:drive_del"),
     HmpCommand(
         ("eject",),
@@ -107,8 +139,8 @@ COMMANDS: Final = (
     HmpCommand(
         ("trace-event",),
         "name:s,option:b",
-        "name on|off",
-        "change whether an event is told",
+        "name on|off [vcpu]",
+        "changes status of a specific trace event (vcpu: vCPU to set, default is all)",
         "hmp_trace:trace_event",
     ),
 )
@@ -127,8 +159,8 @@ INFO_COMMANDS: Final = (
     HmpCommand(
         ("trace-events",),
         "name:s?",
-        "[name]",
-        "show which events are told",
+        "[name] [vcpu]",
+        "show available trace-events & their state (name: event name pattern; vcpu: vCPU to query, default is any)",
         "hmp_trace:info_trace_events",
     ),
     HmpCommand(("uuid",), "", "", "show the current VM UUID", "hmp_machine:info_uuid"),

@@ -84,6 +84,10 @@ class QmpClient:
         version = version_info(self._dispatcher.context.release)
         self.reply({"QMP": {"version": version, "capabilities": ["oob"]}})
 
+    async def serve(self, request: Request) -> None:
+        """Answer one request."""
+        await self._dispatcher.answer(self, request)
+
     def reply(self, message: JsonObject) -> None:
         """Send one message; after the client has gone, nothing."""
         text = json.dumps(message, indent=self._indent)

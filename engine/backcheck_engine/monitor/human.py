@@ -1,0 +1,126 @@
+"""A human monitor on a character device: banner, prompt, lines edited by whoever types, and what they answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from backcheck_engine import version
+from backcheck_engine.monitor.line_editor import LineEditor
+
+if TYPE_CHECKING:
+    from backcheck_engine.json_value import JsonObject
+    from backcheck_engine.monitor.channel import Channel
+    from backcheck_engine.monitor.dispatcher import Dispatcher
+    from backcheck_engine.monitor.endpoint import Endpoint
+
+PROMPT: Final = "(qemu) "
+MAX_BACKLOG: Final = 1 << 20
+"""How much output a client may leave before it is no longer read."""
+PATIENCE_S: Final = 1.0
+
+
+class HumanMonitor:
+    """One monitor; serves one client at a time, those that its endpoint brings."""
+
+    def __init__(self, endpoint: Endpoint, dispatcher: Dispatcher) -> None:
+        self._endpoint: Final = endpoint
+        self._dispatcher: Final = dispatcher
+        self._client: HumanClient | None = None
+
+    def start(self) -> None:
+        """Let clients in."""
+        self._endpoint.start(self._connected)
+
+    def send_event(self, event: JsonObject) -> None:
+        """Nothing: events are for programs."""
+
+    def stop(self) -> None:
+        """Send what is left, and let the client and the endpoint go."""
+        if self._client:
+            self._client.channel.flush_blocking(PATIENCE_S)
+            self._client.channel.close()
+        self._endpoint.close()
+
+    def _connected(self, channel: Channel) -> None:
+        client = HumanClient(channel, self._dispatcher)
+        self._client = client
+
+        def closed() -> None:
+            self._client = None
+            client.pending.clear()
+            self._dispatcher.remove(client)
+            self._endpoint.client_gone()
+
+        channel.closed = closed
+        self._dispatcher.add(client)
+        client.start()
+
+
+class HumanClient:
+    """One connection. A line runs when all lines before it have; what is typed meanwhile waits."""
+
+    def __init__(self, channel: Channel, dispatcher: Dispatcher) -> None:
+        self.channel: Final = channel
+        self.pending: Final[deque[str]] = deque()
+        self._dispatcher: Final = dispatcher
+        self._editor: Final = LineEditor(PROMPT, _completions)
+        self._typed: Final = bytearray()
+        """What has come and was not looked at, because a line runs."""
+        channel.received = self._received
+        channel.drained = dispatcher.wake
+
+    def start(self) -> None:
+        """Greet."""
+        self.channel.open()
+        shown = version.version_text(self._dispatcher.context.release)
+        self._show(f"QEMU {shown} monitor - type 'help' for more information\r\n{self._editor.begin()}")
+
+    @property
+    def takes_replies(self) -> bool:
+        """Whether the client has taken most of what was sent to it."""
+        return self.channel.backlog <= MAX_BACKLOG
+
+    async def serve(self, line: str) -> None:
+        """Run a line, and ask for the next."""
+        from backcheck_engine.monitor.hmp import run_line
+
+        text = await run_line(self._dispatcher.context, line)
+        self._show(text.replace("\n", "\r\n"))
+        if not self._dispatcher.context.is_shutting_down:
+            self._show(self._editor.begin())
+
+    def request_done(self) -> None:
+        """Look at what was typed meanwhile."""
+        self.channel.resume_reading()
+        self._take_typed()
+
+    def _received(self, data: bytes) -> None:
+        self._typed.extend(data)
+        self._take_typed()
+
+    def _take_typed(self) -> None:
+        """Take keys until a line is complete, which has to run before more are looked at."""
+        shown = ""
+        for number, byte in enumerate(self._typed, 1):
+            text, line = self._editor.key(byte)
+            shown += text
+            if line is not None:
+                del self._typed[:number]
+                self._show(shown)
+                self.channel.pause_reading()
+                self.pending.append(line)
+                self._dispatcher.wake()
+                return
+        self._typed.clear()
+        self._show(shown)
+
+    def _show(self, text: str) -> None:
+        if text:
+            self.channel.write(text.encode("latin-1", "replace"))
+
+
+def _completions(before: str) -> list[str]:
+    from backcheck_engine.monitor.hmp import completions
+
+    return completions(before)
