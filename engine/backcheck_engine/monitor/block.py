@@ -14,10 +14,12 @@ from backcheck_engine.monitor.registry import command, tree_command
 from backcheck_engine.release import QEMU_7_2, QEMU_10_0
 
 if TYPE_CHECKING:
+    from backcheck_engine.block.child import Child
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.block.node import Node
     from backcheck_engine.json_value import JsonObject, JsonValue
     from backcheck_engine.monitor.context import Context
+    from backcheck_engine.release import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ async def blockdev_del(context: Context, arguments: BlockdevDel) -> JsonValue:
     if node is None:
         old = f"Cannot find node {name}"
         raise BlockError(old if context.release < QEMU_7_2 else f"Failed to find node with node-name='{name}'")
-    if any(isinstance(parent.owner, BlockBackend) for parent in node.parents):
+    if any(_is_backend(parent, context.release) for parent in node.parents):
         raise BlockError(f"Node {name} is in use")
     node.blockers.check(Operation.DRIVE_DEL, node.device_or_node_name)
     if not node.monitor_owned:
@@ -76,6 +78,12 @@ async def blockdev_del(context: Context, arguments: BlockdevDel) -> JsonValue:
     node.monitor_owned = False
     await node.unref()
     return {}
+
+
+def _is_backend(parent: Child, release: Release) -> bool:
+    """Whether a use of a node is a backend's; before 6.0 a block job had one of its own, too."""
+    is_main_node = parent.name == "main node" and release < QEMU_7_2
+    return is_main_node or isinstance(parent.owner, BlockBackend)
 
 
 @command("blockdev-create", BlockdevCreate)
