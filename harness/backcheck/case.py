@@ -146,6 +146,13 @@ class Case(Starting):
         self.shutdown()
         self.start(*arguments)
 
+    def limit_file_size(self, size: int | None) -> None:
+        """From now on no file that the running machine writes may grow beyond that many bytes; None lifts the limit.
+
+        What would is refused by the kernel, with EFBIG; unrecorded. Programs start with SIGXFSZ ignored, as Python is.
+        """
+        self._session.limit_file_size(size)
+
     # Tools
 
     def img(self, *arguments: str) -> Finished:

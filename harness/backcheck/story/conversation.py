@@ -1,6 +1,7 @@
 """What a case says to the machine's monitor, and what it asks it."""
 
 import json
+import signal
 from collections.abc import Mapping, Sequence
 
 from backcheck.json_types import JsonObject, JsonValue, as_json, objects
@@ -139,13 +140,25 @@ class Conversation:
     def quit(self) -> Exchange:
         """`quit` as part of the story: the reply, all that the jobs and the machine still say, exit status 0."""
         exchange = self._session.execute("quit", {}, recorded=True)
+        self._claim_the_end()
+        return exchange
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal that asks the machine to end, as `signal.SIGTERM`; it must, with exit status 0.
+
+        All that the jobs and the machine still say is in this step; the signal has no line of its own.
+        """
+        self._session.signal(number)
+        self._claim_the_end()
+
+    def _claim_the_end(self) -> None:
+        """Waits for a machine that has been asked to end; what it still says belongs to this step."""
         self._session.quit_by_case()
         recorder = self._session.recorder
         last = len(recorder.raw) - 1
         for lane in [*dict.fromkeys(job.id for job in self._jobs), f"{self._session.machine.monitor.name} events"]:
             recorder.claim(lane, last)
         self._ended_jobs = len(self._jobs)
-        return exchange
 
     def _claim_of_refused(self, exchange: Exchange) -> None:
         """A start that is refused late has told `created` and `null` of its job before: they belong to this step."""

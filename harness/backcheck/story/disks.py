@@ -263,9 +263,7 @@ def image_node(image: Image, *, fault: FaultSpec = None, breakpoints: bool = Fal
     protocol: dict[str, JsonValue] = {"driver": "file", "filename": image.name}
     rules = as_rules(fault)
     if rules or breakpoints:
-        protocol = {"driver": "blkdebug", "image": protocol}
-        if rules:
-            protocol["inject-error"] = rules
+        protocol = {"driver": "blkdebug", "image": protocol, **rules}
     return {"driver": image.format, "file": protocol}
 
 

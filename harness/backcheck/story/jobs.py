@@ -115,6 +115,11 @@ class Job:
         self._expect_data(message, data)
         return self._claim(message)
 
+    def stopped(self, operation: Literal["read", "write"]) -> Moment:
+        """Waits for the next BLOCK_JOB_ERROR, which must be of that operation and stop the job, and for `paused`."""
+        error = self.event("BLOCK_JOB_ERROR", operation=operation, action="stop")
+        return self._claim(self._lane.wait_status(("paused",), error.at))
+
     # Verbs, of both families
 
     def pause(self, family: Family = "job") -> "Job":

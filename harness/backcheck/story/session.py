@@ -4,6 +4,7 @@ Cases do not use it; they use what case.py offers.
 """
 
 import json
+import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from backcheck.definition import CaseDefinition
 from backcheck.errors import ExpectationFailed, UsageError
 from backcheck.implementation import Implementation
 from backcheck.json_types import JsonObject, JsonValue
+from backcheck.programs.processes import Process
 from backcheck.qmp import Exchange
 from backcheck.recording.recorder import Recorder
 from backcheck.recording.stdout_lines import StdoutLines
@@ -196,8 +198,24 @@ class Session:
         self._ended()
         self._killed = True
 
+    def signal(self, number: int) -> None:
+        """Sends a signal to the machine."""
+        self._require_machine("sent a signal").signal(number)
+
+    def limit_file_size(self, size: int | None) -> None:
+        """Sets how large the files may be that the machine writes from now on; None for as large as it likes."""
+        pid = self._require_machine("limited").pid
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
+    def _require_machine(self, done: str) -> Process:
+        """The process of the running machine. Raises UsageError when there is none that could be `done` so."""
+        if not self.running or self.machine.process is None:
+            raise UsageError(f"no machine runs that could be {done}")
+        return self.machine.process
+
     def quit_by_case(self) -> None:
-        """The case has said `quit`: the machine must end by itself."""
+        """The case has asked the machine to end: it must do so by itself."""
         self.machine.expect_end(0)
         self._ended()
 
