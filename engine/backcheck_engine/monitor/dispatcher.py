@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from backcheck_engine import tracing
+from backcheck_engine.block.eager import start_eagerly
 from backcheck_engine.errors import EngineError, QmpError
 from backcheck_engine.json_value import JsonObject, JsonValue
 from backcheck_engine.monitor import registry
@@ -87,10 +88,11 @@ class Dispatcher:
         self._wakeup.set()
 
     def pass_queue(self, client: QmpPeer, request: Request) -> None:
-        """Answer an out-of-band request at once, whatever runs."""
-        task = asyncio.ensure_future(self.answer(client, request))
-        self._passing.add(task)
-        task.add_done_callback(self._passing.discard)
+        """Answer an out-of-band request at once, whatever runs, and before what its client says next."""
+        task = start_eagerly(self.answer(client, request))
+        if task is not None:
+            self._passing.add(task)
+            task.add_done_callback(self._passing.discard)
 
     async def run(self) -> None:
         """Answer requests for as long as the program runs."""
