@@ -182,7 +182,7 @@ def test_an_image_opened_read_only_has_bitmaps_that_do_not_change(tmp_path: Path
 @needs_qemu_system
 def test_random_histories_of_both_programs(tmp_path: Path, repetitions: Callable[[int], int]) -> None:
     path = tmp_path / "t.qcow2"
-    for seed in range(repetitions(4)):
+    for seed in range(repetitions(20)):
         generator = random.Random(seed)
         cluster_size = generator.choice(["512", "4k", "64k"])
         qemu_img("create", "-q", "-f", "qcow2", "-o", f"cluster_size={cluster_size}", path, "8M")

@@ -68,7 +68,7 @@ def test_every_prefix_of_the_writes_has_sound_bitmaps(
     name: str, tmp_path: Path, repetitions: Callable[[int], int]
 ) -> None:
     path, crashed = tmp_path / "t.qcow2", tmp_path / "crashed.qcow2"
-    for seed in range(repetitions(3)):
+    for seed in range(repetitions(10)):
         generator = random.Random(seed)
         qemu_img("create", "-q", "-f", "qcow2", "-o", OPTIONS[name], path, "4M")
         for bitmap in ("b0", "b1", "b2"):

@@ -108,14 +108,15 @@ def parse_directory(data: bytes, count: int, *, cluster_size: int, disk_size: in
             raise BlockError("More bitmaps found than specified in header extension", errno.EINVAL)
         fields = _FIELDS.unpack_from(data, at)
         name_length, extra_length = fields[5:]
-        name_at = at + _FIELDS.size + extra_length
-        end = at + _padded(_FIELDS.size + extra_length + name_length)
+        length = _padded(_FIELDS.size + extra_length + name_length)
+        # QEMU counts in 32 bits with a sign: to it, an entry with very much extra data ends before it begins.
+        if at + ((length + (1 << 31)) % (1 << 32) - (1 << 31)) > len(data):
+            raise BlockError("Broken bitmap directory", errno.EINVAL)
         if extra_length:
             raise BlockError("Bitmap extra data is not supported", errno.EINVAL)
-        if end > len(data):
-            raise BlockError("Broken bitmap directory", errno.EINVAL)
+        name_at = at + _FIELDS.size
         entries.append(_entry(fields, bytes(data[name_at : name_at + name_length]), cluster_size, disk_size))
-        at = end
+        at += length
     if len(entries) < count:
         raise BlockError("Less bitmaps found than specified in header extension", errno.EINVAL)
     return entries
