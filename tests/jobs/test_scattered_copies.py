@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 
 from backcheck_engine.block.graph import Graph
 from backcheck_engine.block.opening import open_node
+from backcheck_engine.block.request import Buffer, RequestFlag
 from backcheck_engine.drivers.creation import create_image
+from backcheck_engine.drivers.protocol.file import FileDriver
+from backcheck_engine.errors import BlockError
 from backcheck_engine.jobs.backup_actions import DriveBackupAction
 from backcheck_engine.jobs.backup_options import BackupOptions, SyncMode
 from backcheck_engine.jobs.backup_target import DriveTarget
@@ -77,4 +81,47 @@ def test_what_is_marked_is_copied_and_nothing_else(tmp_path: Path, target_cluste
 
     run(tell)
     judge("compare", "-f", "raw", "-F", "qcow2", str(wanted), str(target))
+    judge("check", "-f", "qcow2", str(target))
+
+
+def test_what_cannot_be_written_together_is_written_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    refused: list[int] = []
+    write = FileDriver.pwrite
+
+    async def refuse_long(driver: FileDriver, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
+        if len(data) > CLUSTER:
+            refused.append(len(data))
+            raise BlockError.from_errno(errno.ENOSPC)
+        await write(driver, offset, data, flags)
+
+    async def story() -> None:
+        graph, jobs = Graph(), JobList(lambda event, data: None)
+        for image in (source, target):
+            await create_image(graph, str(image), "qcow2", size=SIZE, quiet=True)
+        node = await open_node(graph, {"driver": "qcow2", "node-name": "src"}, filename=str(source))
+        guest = Guest(graph, node, 1)
+        node.bitmaps.create(CLUSTER, name="b0")
+        for cluster in range(0, SIZE // CLUSTER, 3):
+            await guest.backend.pwrite(cluster * CLUSTER, b"\x5a" * CLUSTER)
+        monkeypatch.setattr(FileDriver, "pwrite", refuse_long)
+        action = DriveBackupAction(
+            graph,
+            jobs,
+            "disk0",
+            DriveTarget(filename=str(target), format_name="qcow2", exists=True),
+            BackupOptions(sync=SyncMode.INCREMENTAL, bitmap="b0"),
+            write_stdout=lambda text: None,
+        )
+        await run_transaction(graph, jobs, [action])
+        job = jobs.find("disk0")
+        assert job is not None
+        await job.is_concluded.wait()
+        assert job.error is None
+        assert refused, "several clusters were to be written at once"
+        await guest.backend.close()
+        await node.unref()
+
+    run(story)
+    judge("compare", "-f", "qcow2", "-F", "qcow2", str(source), str(target))
     judge("check", "-f", "qcow2", str(target))
