@@ -172,7 +172,7 @@ class BlkdebugDriver(Driver):
     async def debug_event(self, event: str) -> None:
         """Take the actions of the rules for `event`; those for one event replace the errors of the one before."""
         due = [rule for rule in self._rules if rule.event == event and applies(rule, self._state)]
-        errors = [rule for rule in reversed(due) if isinstance(rule, InjectError)]
+        errors = [rule for rule in due if isinstance(rule, InjectError)]
         if errors:
             self._active = errors
         held = [self._hold(rule) for rule in due if isinstance(rule, Suspend)]
