@@ -17,6 +17,7 @@ class ThrottleDriver(Driver):
     supports_discard = True
     supports_fua = True
     zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK | RequestFlag.FUA
+    supports_compressed_writes = True
     strong_options = ("throttle-group",)
 
     _member: ThrottleMember
