@@ -89,8 +89,13 @@ class MetadataCache(Generic[T]):
         self._dirty.add(offset)
 
     def touch(self, offset: int, start: int, end: int) -> None:
-        """Bytes [start, end) of the table at `offset` were changed; both are multiples of 8."""
-        slot = self._slots[offset]
+        """Bytes [start, end) of the table at `offset` were changed; both are multiples of 8.
+
+        In a corrupt image a table may have freed the cluster that it is in: then there is nothing to write.
+        """
+        slot = self._slots.get(offset)
+        if slot is None:
+            return
         if slot.dirty_end:
             slot.dirty_start = min(slot.dirty_start, start)
             slot.dirty_end = max(slot.dirty_end, end)

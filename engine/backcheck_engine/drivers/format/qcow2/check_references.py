@@ -13,6 +13,7 @@ from backcheck_engine.drivers.format.qcow2.compression import descriptor_range
 from backcheck_engine.drivers.format.qcow2.extended_l2 import ALL
 from backcheck_engine.drivers.format.qcow2.header import MAX_L1
 from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
+from backcheck_engine.drivers.format.qcow2.overlap import Section
 from backcheck_engine.drivers.format.qcow2.tables import (
     COMPRESSED,
     COPIED,
@@ -21,6 +22,7 @@ from backcheck_engine.drivers.format.qcow2.tables import (
     OFFSET_MASK,
     REFCOUNT_TABLE_RESERVED_MASK,
     ZERO,
+    pack_words,
     progression,
     unpack_words,
 )
@@ -45,6 +47,8 @@ class References:
         self._file_size = image.file.size
         self.counts: array[int] = array("I", bytes(4 * self._geometry.clusters(self._file_size)))
         self.needs_rebuild = False
+        self._repaired: list[int] = []
+        """Entries of the present table that were put right, when it lies where no table can be."""
 
     def _error(self, message: str) -> None:
         self._result.messages.append(message)
@@ -139,6 +143,17 @@ class References:
                 if not self._is_repaired(table_offset, table, index, bitmap):
                     self._count_standard(entry, run, frontier, is_active)
             index += run
+        if table_offset & self._geometry.cluster_mask:
+            await self._write_repaired(table_offset, table)
+
+    async def _write_repaired(self, table_offset: int, table: array[int]) -> None:
+        """Write the repaired entries of a table that no cache holds."""
+        length = 8 * self._geometry.l2_words
+        for index in self._repaired:
+            entry = pack_words(table[index * self._geometry.l2_words : (index + 1) * self._geometry.l2_words])
+            section = Section.ACTIVE_L2 | Section.INACTIVE_L2
+            await self._image.write_metadata(table_offset + index * length, entry, section)
+        self._repaired.clear()
 
     async def _table(self, offset: int) -> array[int]:
         """An L2 table, also one at an offset where none can be."""
@@ -193,8 +208,11 @@ class References:
         self._result.messages.append(f"Repairing {text}")
         self._result.corruptions_fixed += 1
         table[index * self._geometry.l2_words] = ZERO
-        words = self._geometry.l2_words
-        self._image.l2.touch(table_offset, 8 * index * words, 8 * (index + 1) * words)
+        if table_offset & self._geometry.cluster_mask:
+            self._repaired.append(index)
+        else:
+            words = self._geometry.l2_words
+            self._image.l2.touch(table_offset, 8 * index * words, 8 * (index + 1) * words)
         return True
 
     def _count_standard(self, entry: int, run: int, frontier: list[int], is_active: bool) -> None:
