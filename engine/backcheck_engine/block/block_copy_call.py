@@ -54,6 +54,7 @@ class BlockCopyCall:
         max_workers: int = WORKERS,
         max_chunk: int = 0,
         obeys_rate_limit: bool = True,
+        paces_as_before_6_0: bool = False,
     ) -> None:
         self._state = state
         self._offset = offset
@@ -63,6 +64,8 @@ class BlockCopyCall:
             min(max_chunk or state.chunk_bytes, state.chunk_bytes) // state.cluster_size * state.cluster_size
         )
         self._obeys_rate_limit = obeys_rate_limit
+        self._is_old_pace = paces_as_before_6_0
+        """Whether what fails does not count for the speed limit, and who ends a sleep lets a chunk through."""
         self._long_zeroes = True
         self._is_scattered_worthwhile: bool | None = None
         """Asked when it first matters."""
@@ -74,6 +77,9 @@ class BlockCopyCall:
         self._bug: BaseException | None = None
         """What a worker raised that is not a failed request."""
         self._wakeup = asyncio.Event()
+        """Set when a worker is free, and by who cancels or kicks."""
+        self._kicked = asyncio.Event()
+        """Set by who cancels or kicks: nothing else ends a sleep, not even a failure."""
         self.is_cancelled = False
         self.is_sleeping = False
         """Whether the pass waits for the rate limit."""
@@ -87,11 +93,12 @@ class BlockCopyCall:
         """Take no more chunks; the pass ends when those in flight have ended, and what it sleeps, unless woken."""
         self.is_cancelled = True
         if wake:
-            self._wakeup.set()
+            self.kick()
 
     def kick(self) -> None:
         """Look at the rate limit again."""
         self._wakeup.set()
+        self._kicked.set()
 
     async def run(self) -> CopyFailure | None:
         """Do the pass; its first failure, or None when it is done or was cancelled."""
@@ -169,7 +176,8 @@ class BlockCopyCall:
 
     def _take(self, run: tuple[int, int]) -> Chunk:
         chunk = self._state.take(*run)
-        self._state.rate_limit.charge(chunk.length)
+        if not self._is_old_pace:
+            self._state.rate_limit.charge(chunk.length)
         return chunk
 
     def _goes_together(self, length: int) -> bool:
@@ -226,6 +234,8 @@ class BlockCopyCall:
             failure = await self._state.copy_range(chunk.offset, chunk.length, method)
             copied = failure is None
             if copied:
+                if self._is_old_pace:
+                    self._state.rate_limit.charge(chunk.length)
                 await self._state.discard_copied(chunk.offset, chunk.length)
             elif is_long:
                 # In shorter pieces, what can be written is, and the error is that of the piece that cannot.
@@ -257,11 +267,13 @@ class BlockCopyCall:
         """Sleep while the speed limit says so."""
         loop = asyncio.get_running_loop()
         while not self._is_over and (delay := self._state.rate_limit.delay_s()) > 0:
-            self._wakeup.clear()
-            timer = loop.call_later(min(delay, 3600.0), self._wakeup.set)
+            self._kicked.clear()
+            timer = loop.call_later(delay, self._kicked.set)
             self.is_sleeping = True
             try:
-                await self._wakeup.wait()
+                await self._kicked.wait()
             finally:
                 self.is_sleeping = False
                 timer.cancel()
+            if self._is_old_pace:
+                return

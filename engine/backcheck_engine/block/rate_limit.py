@@ -38,6 +38,7 @@ class RateLimit:
         if self.is_limited:
             self._enter_slice()
             self._charged += length
+            self._stretch_slice()
 
     def delay_s(self) -> float:
         """Seconds until more may be copied; 0.0 when it may now."""
@@ -46,8 +47,13 @@ class RateLimit:
         now = self._enter_slice()
         if self._charged < self._quota:
             return 0.0
-        self._slice_end = self._slice_start + self._charged / self._quota * SLICE_S
+        self._stretch_slice()
         return max(0.0, self._slice_end - now)
+
+    def _stretch_slice(self) -> None:
+        """A slice that was charged more than its quota is over when that would have been allowed."""
+        if self._charged >= self._quota:
+            self._slice_end = self._slice_start + self._charged / self._quota * SLICE_S
 
     def _enter_slice(self) -> float:
         """Begin a new slice when the current one is over; the time now."""

@@ -54,6 +54,8 @@ class BackupJob(BlockJob):
         self._call: BlockCopyCall | None = None
         self._idle_wakeup: asyncio.Event | None = None
         """Set to end the wait of a job that has nothing to do."""
+        self._is_held_by_error = False
+        """Whether the job stands still after a failure, and begins another pass when it is let go."""
         self._is_old: Final = release.current() < release.QEMU_7_2
         """Before 6.0 a backup copied one cluster after the other, in its own coroutine."""
 
@@ -103,16 +105,23 @@ class BackupJob(BlockJob):
 
     async def _copy_all(self) -> None:
         """Pass over the disk until nothing is left to copy, an error is reported or the job is cancelled."""
+        last, copied_before = None, 0
         while not (self.is_cancelled and self._is_old):
             failure = await self._pass()
             if failure is None or self.is_cancelled:
-                return
+                break
+            last, copied_before = failure, self.current_progress
             policy = self._options.on_source_error if failure.is_read else self._options.on_target_error
             if self.handle_failure(policy, failure) is ErrorAction.REPORT:
                 raise failure.error
             # An error that is ignored comes back at once, perhaps for ever: everybody else needs a turn in between.
             await asyncio.sleep(0)
+            self._is_held_by_error = True
             await self.pause_point()
+            self._is_held_by_error = False
+        if self._is_old and last is not None and self.is_cancelled and self.current_progress == copied_before:
+            # Before 6.0 a cancelled job told of the error that it had met last, unless a cluster was copied since.
+            raise last.error
 
     async def _pass(self) -> CopyFailure | None:
         """Copy what is marked, standing still whenever a pause is wanted; the failure that ended the pass, if any.
@@ -126,6 +135,7 @@ class BackupJob(BlockJob):
                 self._copy.size,
                 max_workers=1 if self._is_old else self._options.max_workers,
                 max_chunk=self._copy.cluster_size if self._is_old else self._options.max_chunk,
+                paces_as_before_6_0=self._is_old,
             )
             if self.is_cancelled:
                 # A job that is cancelled while an error holds it looks up only when all workers have begun once more.
@@ -201,7 +211,7 @@ class BackupJob(BlockJob):
 
     @property
     def settles_before_the_reply(self) -> bool:
-        return not self._is_old and not self._has_requests_in_flight
+        return not self._is_old and not self._has_requests_in_flight and not self._is_held_by_error
 
     @property
     def _has_requests_in_flight(self) -> bool:
