@@ -36,6 +36,8 @@ class _Check:
         self._result = result
         self._repair = repair
         self._highest = 0
+        self._suspects: dict[int, list[int]] = {}
+        """The entries of a table that had a wrong flag; a damaged L1 table may name the table many times."""
 
     async def run(self) -> None:
         """The whole check, in QEMU's order."""
@@ -170,7 +172,8 @@ class _Check:
             return
         bits, words, mask = image.geometry.cluster_bits, image.geometry.l2_words, image.geometry.cluster_mask
         table = await image.l2.load(table_offset)
-        for index in range(0, len(table), words):
+        wrong = []
+        for index in self._suspects.get(table_offset, range(0, len(table), words)):
             entry = table[index]
             offset = entry & OFFSET_MASK
             if not offset or entry & COMPRESSED or offset & mask:
@@ -178,11 +181,13 @@ class _Check:
             refcount = await self._refcount(offset >> bits)
             if refcount is None:
                 continue
-            if (refcount == 1) != bool(entry & COPIED) and self._flag_finding(
-                f"OFLAG_COPIED data cluster: l2_entry={entry:x} refcount={refcount}"
-            ):
+            if (refcount == 1) == bool(entry & COPIED):
+                continue
+            wrong.append(index)
+            if self._flag_finding(f"OFLAG_COPIED data cluster: l2_entry={entry:x} refcount={refcount}"):
                 table[index] = entry & ~COPIED | (COPIED if refcount == 1 else 0)
                 image.l2.touch(table_offset, 8 * index, 8 * (index + words))
+        self._suspects[table_offset] = wrong
 
     def _flag_finding(self, text: str) -> bool:
         """Report a wrong flag; whether it is to be put right."""
