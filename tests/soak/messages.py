@@ -72,13 +72,13 @@ class Messages:
         """A message; a whole one carries the identity."""
         chance = self._random.random()
         request = self._request()
-        if chance < 0.4:
+        if chance < 0.25:
             request["arguments"] = self._values.spoilt(request.get("arguments", {}))
-        elif chance < 0.5:
+        elif chance < 0.3:
             request = self._spoilt_request(request)
-        elif chance < 0.7:
+        elif chance < 0.42:
             return Message(data=self._broken(json.dumps(request).encode()), is_whole=False)
-        elif chance < 0.72:
+        elif chance < 0.44:
             return Message(data=json.dumps(self._values.anything(0)).encode(), is_whole=False)
         request = {**request, "id": identity}
         return Message(
@@ -119,7 +119,7 @@ class Messages:
             case 2:
                 return {"exec-oob" if key == "execute" else key: value for key, value in request.items()}
             case 3:
-                return {**request, self._random.choice(TEXTS + ("exec-oob",)): self._values.anything(2)}
+                return {**request, self._random.choice((*TEXTS, "exec-oob")): self._values.anything(2)}
             case _:
                 return {"arguments": request["arguments"]}
 

@@ -3,11 +3,9 @@
 `BACKCHECK_SEED=N` repeats the first session of a run that printed `seed N`; what a job has done by then may differ.
 """
 
-import json
 import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
 from collections import deque
@@ -18,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from tests.soak.lines import Line
 from tests.soak.messages import Message, Messages
-from tests.soak.watched import Watched, connected, engine
+from tests.soak.watched import connected, engine
 
 MESSAGES = 20_000
 A_SESSION = 500
@@ -37,46 +36,6 @@ DRIVES = (
     ("-blockdev", "driver=qcow2,node-name=t2,file.driver=file,file.filename=target.qcow2"),
     ("-blockdev", "driver=blkdebug,node-name=t3,image=null0,inject-error.0.event=write_aio"),
 )
-
-
-class Line:
-    """A client of one monitor: messages out, replies in."""
-
-    def __init__(self, client: socket.socket, program: Watched) -> None:
-        self._client = client
-        self._program = program
-        self._rest = b""
-        self._number = 0
-
-    def send(self, data: bytes) -> None:
-        self._client.sendall(data)
-
-    def replies(self) -> list[dict[str, Any]]:
-        """What comes, without events, until the engine answers a question that is sent now."""
-        self._number += 1
-        mark = f"mark-{self._number}"
-        self.send(f'{{"execute": "query-name", "id": "{mark}"}}'.encode())
-        said = []
-        while (message := self._message()).get("id") != mark:
-            if "event" not in message:
-                said.append(message)
-        assert message == {"return": {}, "id": mark}
-        return said
-
-    def _message(self) -> dict[str, Any]:
-        while b"\n" not in self._rest:
-            self._program.wait_readable(self._client.fileno(), "a message")
-            data = self._client.recv(1 << 20)
-            assert data, self._program.said()
-            self._rest += data
-        line, _, self._rest = self._rest.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        return message
-
-    def negotiate(self) -> None:
-        assert "QMP" in self._message()
-        self.send(b'{"execute": "qmp_capabilities", "arguments": {"enable": ["oob"]}}')
-        assert self._message() == {"return": {}}
 
 
 class Session:

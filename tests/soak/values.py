@@ -27,7 +27,7 @@ POOLS: Mapping[str, tuple[str, ...]] = {
     "file": NODES,
     "id": DEVICES + JOBS + OBJECTS,
     "job-id": JOBS,
-    "name": BITMAPS + ("job_*", "tg0"),
+    "name": (*BITMAPS, "job_*", "tg0"),
     "local": BITMAPS,
     "bitmap": BITMAPS,
     "filename": FILES,
@@ -46,6 +46,9 @@ POOLS: Mapping[str, tuple[str, ...]] = {
     "enable": ("oob",),
 }
 """What the members of that name may be."""
+NEEDED = ("node-name", "job-id", "id")
+"""Members that are optional, and without which there is mostly an error."""
+LIKELY = 0.8
 SLOW = ("latency-ns", "delay-ns", "poll-", "length", "iops", "bps", "cbw-timeout")
 """Members by which a client can make requests wait as long as it likes, as on QEMU: they get 0, or what is refused."""
 
@@ -95,11 +98,11 @@ class Values:
         return self._object(command.arguments, 0)
 
     def _object(self, struct: Struct, depth: int) -> dict[str, JsonValue]:
-        chance = 0.25 / (depth + 1)
+        usual = 0.25 / (depth + 1)
         made = {
             member.name: self.of_type(member.type, member.name, depth + 1)
             for member in self._schema.members(struct)
-            if not member.optional or self._chance() < chance
+            if not member.optional or self._chance() < (LIKELY if member.name in NEEDED and not depth else usual)
         }
         union = self._schema.tagged(struct)
         if union and union.tag and union.tag in made:

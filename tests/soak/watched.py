@@ -30,16 +30,20 @@ class Late(AssertionError):
 class Watched:
     """A process in a folder of its own, which takes its crash reports too."""
 
-    def __init__(self, argv: Sequence[str], folder: Path, **pipes: int) -> None:
+    def __init__(
+        self, argv: Sequence[str], folder: Path, *, stdin: int | None = None, stdout: int | None = None
+    ) -> None:
+        """`stdin` and `stdout` as subprocess takes them; by default there is nothing to read, and nobody reads."""
         self.folder = folder
-        environment = {**os.environ, "TMPDIR": str(folder)}
-        with (folder / "stderr").open("ab") as stderr, open(os.devnull, "r+b") as nothing:
+        # Modules of the tests are found from wherever the program runs.
+        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.getcwd()}
+        with (folder / "stderr").open("ab") as stderr, open(os.devnull, "r+b", buffering=0) as nothing:
             self.process = subprocess.Popen(
                 argv,
                 cwd=folder,
                 env=environment,
-                stdin=pipes.get("stdin", nothing.fileno()),
-                stdout=pipes.get("stdout", nothing.fileno()),
+                stdin=nothing if stdin is None else stdin,
+                stdout=nothing if stdout is None else stdout,
                 stderr=stderr,
             )
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))

@@ -1,0 +1,21 @@
+"""A process that runs backcheck-img many times: a JSON list of words a line in, status and complaints a line out."""
+
+import contextlib
+import io
+import json
+import sys
+
+from backcheck_engine.tools import img
+
+
+def serve() -> None:
+    for line in sys.stdin:
+        sys.argv = ["backcheck-img", *json.loads(line)]
+        out, error = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+            status = img.main()
+        print(json.dumps([status, len(out.getvalue()), error.getvalue()[-2000:]]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
