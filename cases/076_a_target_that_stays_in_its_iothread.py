@@ -3,7 +3,7 @@
 from backcheck import Case, MiB, case
 
 
-@case(rules=["ERR-18"], groups=["error", "quick"], requires=["command:block-export-add"])
+@case(rules=["ERR-18", "QUIT-07"], groups=["error", "quick"], requires=["command:block-export-add"])
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=MiB)
     disk.image.write(0x11)

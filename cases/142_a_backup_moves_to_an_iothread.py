@@ -3,7 +3,7 @@
 from backcheck import Case, KiB, MiB, case
 
 
-@case(rules=["GRAPH-11"], groups=["graph", "iothread", "quick"])
+@case(rules=["GRAPH-11", "QUIT-07"], groups=["graph", "iothread", "quick"])
 def run(t: Case) -> None:
     source = t.node("source0", size=4 * MiB)
     target = t.node("target0", size=4 * MiB)

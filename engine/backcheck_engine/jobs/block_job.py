@@ -122,6 +122,10 @@ class BlockJob(Job):
 
     def user_resumed(self) -> None:
         """A client resumes the job: the failed request is forgotten."""
+        self.reset_io_status()
+
+    def reset_io_status(self) -> None:
+        """Forget the failed request; the job stays paused until it is resumed."""
         self.io_status = IoStatus.OK
 
     # What clients see.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backcheck_engine.jobs.block_job import BlockJob
 from backcheck_engine.json_value import JsonValue
 from backcheck_engine.monitor.context import Context, RunState, ShutdownCause
 from backcheck_engine.monitor.registry import NoArguments, command
@@ -23,6 +24,9 @@ async def stop(context: Context, arguments: NoArguments) -> JsonValue:
 async def cont(context: Context, arguments: NoArguments) -> JsonValue:
     for backend in context.graph.backends.values():
         backend.reset_io_status()
+    for job in context.jobs:
+        if isinstance(job, BlockJob):
+            job.reset_io_status()
     if context.run_state is not RunState.RUNNING:
         context.run_state = RunState.RUNNING
         context.emit("RESUME")

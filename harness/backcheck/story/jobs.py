@@ -211,6 +211,16 @@ class Job:
 
         return recorder.wait(look, waiting_for=f"the offset of {self.id} to be above {above}")
 
+    def wait_asleep(self) -> int:
+        """Asks until it has copied something and waits for its speed, and returns its offset; unrecorded."""
+        recorder = self._session.recorder
+
+        def look() -> int | None:
+            values = self.query()
+            return number(values["offset"]) or None if not values["busy"] else None
+
+        return recorder.wait(look, waiting_for=f"{self.id} to sleep")
+
     def query_job(self) -> JsonObject:
         """Its element of query-jobs, unrecorded. Fails the case when it is not listed."""
         return self._listed("query-jobs", "id")

@@ -62,16 +62,21 @@ class CompressedWriter:
             self._writer.in_flight.add(allocation)
         finally:
             image.lock.release()
+        linked = False
         try:
             await self._writer.check_data_write(host, len(packed))
             await image.event("write_compressed")
-            await image.file.pwrite(host, packed)
-            async with image.lock:
-                await self._link(offset, host, len(packed))
+            try:
+                await image.file.pwrite(host, packed)
+            finally:  # a write that fails has used up the cluster, too
+                async with image.lock:
+                    await self._link(offset, host, len(packed))
+                linked = True
         except BaseException:
-            async with image.lock:
-                with suppress(BlockError):
-                    await image.refcounts.free(host, len(packed), DiscardKind.NEVER)
+            if not linked:
+                async with image.lock:
+                    with suppress(BlockError):
+                        await image.refcounts.free(host, len(packed), DiscardKind.NEVER)
             raise
         finally:
             self._writer.in_flight.remove(allocation)
