@@ -15,10 +15,7 @@ _SIZE = re.compile(r"\s*(\d+|0[xX][0-9a-fA-F]+)(\.\d*)?([bBkKmMgGtTpPeE]?)", re.
 _SUFFIXES = "bkmgtpe"
 _MOST_DIGITS = 4000
 """Python refuses to convert longer numbers, and they are too large anyway."""
-_BOOLEANS_SINCE_6_0 = {"on": True, "yes": True, "true": True, "y": True} | dict.fromkeys(
-    ("off", "no", "false", "n"), False
-)
-_BOOLEANS = {"on": True, "off": False}
+_BOOLEANS = dict.fromkeys(("on", "yes", "true", "y"), True) | dict.fromkeys(("off", "no", "false", "n"), False)
 
 
 def flatten(tree: JsonObject) -> JsonObject:
@@ -41,9 +38,8 @@ def parse_bool(name: str, value: JsonValue) -> bool:
     """A boolean, or "on"/"off". Raises OptionError in QEMU's words."""
     if isinstance(value, bool):
         return value
-    words = _BOOLEANS if release.current() < release.QEMU_7_2 else _BOOLEANS_SINCE_6_0
-    if isinstance(value, str) and value in words:
-        return words[value]
+    if isinstance(value, str) and value in _BOOLEANS:
+        return _BOOLEANS[value]
     raise OptionError(f"Parameter '{name}' expects 'on' or 'off'")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -81,7 +83,7 @@ class Machine:
         """Build what the command line asks for, and let clients in. Raises CommandLineError."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
-            loop.add_signal_handler(number, self._request_shutdown, ShutdownCause.HOST_SIGNAL)
+            loop.add_signal_handler(number, self._terminate, number)
         settings = self._settings
         if settings.objects or settings.blockdevs or settings.drives or settings.devices:
             from backcheck_engine.machine.start_devices import add_block_devices
@@ -126,6 +128,13 @@ class Machine:
     def _request_shutdown(self, cause: ShutdownCause) -> None:
         self._cause = self._cause or cause
         self._shutdown_begins.set()
+
+    def _terminate(self, number: int) -> None:
+        """End because of a signal, and tell the person at the terminal."""
+        # Nobody may be there to read it.
+        with contextlib.suppress(OSError):
+            print(f"{self._settings.program}: terminating on signal {number}", file=sys.stderr, flush=True)
+        self._request_shutdown(ShutdownCause.HOST_SIGNAL)
 
     async def _shut_down(self) -> None:
         assert self._cause

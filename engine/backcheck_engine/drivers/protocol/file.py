@@ -253,8 +253,14 @@ class FileDriver(Driver):
             return
         self._drop_next_fd()
         writable = bool(permissions & _WRITERS)
-        if writable != self._fd_is_writable:
+        if writable == self._fd_is_writable:
+            return
+        try:
             self._next_fd = self._open_fd(writable=writable)
+        except BlockError:
+            # Who needs less than there is must not fail because the file is gone meanwhile, or has a new mode.
+            if writable:
+                raise
 
     def _drop_next_fd(self) -> None:
         if self._next_fd is not None:

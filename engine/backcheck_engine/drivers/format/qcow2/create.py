@@ -278,7 +278,10 @@ async def create_on_nodes(graph: Graph, file: Node, data: Node | None, new: NewI
     """Make an image in `file`, with its data in `data` if that is given. Raises BlockError in QEMU's words."""
     new.verify()
     await file.truncate(0, exact=False)
-    await file.pwrite(0, _first_clusters(new.first_header()))
+    try:
+        await file.pwrite(0, _first_clusters(new.first_header()))
+    except BlockError as error:
+        raise error.prefixed("Could not write qcow2 header: ") from error
     tree: JsonObject = {"driver": "qcow2", "file": file.node_name, "backing": None, "cache.no-flush": True}
     if data is not None:
         tree["data-file"] = data.node_name

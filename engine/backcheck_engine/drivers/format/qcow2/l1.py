@@ -113,6 +113,9 @@ class L1Table:
         await image.l2.create(offset, table)
         if is_eager:
             await image.l2.flush()
+        elif not old_offset:
+            # The place has to be there before data is: where that fills the disk, what is copied can still be found.
+            await image.file.pwrite(offset, bytes(image.geometry.cluster_size))
         await image.event("l1_update")
         self.set(index, offset | COPIED)
         if old_offset or is_eager:
