@@ -161,7 +161,7 @@ class Proceed:
             world.say(f"{job.name}.finalize().wait().expect_completed()")
             completed(world, job)
         elif job.pace is Pace.HELD:
-            world.say("held.release()", *(f"request{number}.wait()" for number in range(job.waiting)))
+            world.say("held.release()", *(f"request{number}.wait()" for number in range(len(job.in_flight))))
             world.say(f"{job.name}.wait().expect_completed()")
             completed(world, job)
         elif job.pace is Pace.STOPPED:

@@ -158,8 +158,8 @@ class Job:
     copied_before_write: set[int] = field(default_factory=set)
     kicks: int = 0
     """How often a slow one was woken."""
-    waiting: int = 0
-    """How many guest requests were started and not awaited."""
+    in_flight: list[tuple[int, int]] = field(default_factory=list)
+    """Offset and length of the guest's requests that were started and not awaited."""
 
     def protect(self, offset: int, length: int) -> None:
         """The guest is about to write: old data of what the job covers is copied first."""

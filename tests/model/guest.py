@@ -19,8 +19,8 @@ class Write:
         where = f"{byte(self.pattern)}, offset={amount(self.offset)}, length={amount(self.length)}"
         if world.held:
             job = next(iter(world.jobs))
-            world.say(f"request{job.waiting} = {self.disk}.aio_write({where})")
-            job.waiting += 1
+            world.say(f"request{len(job.in_flight)} = {self.disk}.aio_write({where})")
+            job.in_flight.append((self.offset, self.length))
         else:
             world.say(f"{self.disk}.write({where})")
         disk.write(self.pattern, self.offset, self.length)

@@ -43,6 +43,8 @@ MOST_BITMAPS = 4
 MOST_BACKUPS = 4
 MOST_MACHINES = 2
 FEWEST_FOR_A_MACHINE = 3
+FEWEST_FOR_SLOW = 12
+"""How many clusters with data a slow job must have, to be running for as long as the model wants it to."""
 FAULTY = (Pace.STOPPED, Pace.FAILED, Pace.IGNORED)
 PACES: dict[str, tuple[Pace, ...]] = {
     "file": (Pace.STRAIGHT, Pace.FREE, Pace.SLOW),
@@ -185,7 +187,7 @@ class RandomProgram(RuleBasedStateMachine):
         if (merge := self.a_merge(data, target)) is not None:
             self.do(merge)
 
-    @precondition(lambda self: self.model.bitmaps)
+    @precondition(lambda self: self.model.bitmaps and not any(job.in_flight for job in self.jobs))
     @rule(data=st.data())
     def look_at_bitmap(self, data: st.DataObject) -> None:
         self.do(LookAtBitmap(name=data.draw(st.sampled_from(self.bitmap_names()))))
@@ -197,6 +199,13 @@ class RandomProgram(RuleBasedStateMachine):
     def start_backup(self, data: st.DataObject) -> None:
         disk = self.model.disks[data.draw(st.sampled_from(self.idle_disks()))]
         self.do(self.a_backup(data, disk, paces=None))
+
+    @precondition(lambda self: self.backups_left() and self.can_be_held(self.model.disks["disk0"]))
+    @rule(sync=st.sampled_from(["full", "top"]))
+    def start_held_backup(self, sync: str) -> None:
+        disk = self.model.disks["disk0"]
+        backup = Backup(disk=disk.name, sync=sync, target=Target(kind="held"))
+        self.do(replace(backup, pace=self.paces(disk, backup)[0]))
 
     @precondition(lambda self: not self.model.held and self.ready_bitmaps() and self.backups_left())
     @rule(data=st.data())
@@ -269,8 +278,10 @@ class RandomProgram(RuleBasedStateMachine):
         return offset, -(-length // SECTOR) * SECTOR if aligned else length
 
     def may_touch(self, disk: Disk, offset: int, length: int) -> bool:
-        """Whether the guest may write there: a slow job must not end by it."""
+        """Whether the guest may write there: a slow job must not end by it, nor requests in flight overlap."""
         job = disk.job
+        if job is not None and any(offset < start + size and start < offset + length for start, size in job.in_flight):
+            return False
         if job is None or job.pace is not Pace.SLOW or job.state is State.PENDING or job.sync == "none":
             return True
         return job.stays_running(more=length // job.cluster + 2)
@@ -340,9 +351,13 @@ class RandomProgram(RuleBasedStateMachine):
     def targets(self, disk: Disk, *, held: bool) -> list[Target]:
         nodes = [Target(kind="node", format="raw"), *(Target(kind="node", cluster=cluster) for cluster in CLUSTERS[1:])]
         found = [Target(kind="file"), Target(kind="file", format="raw"), *nodes]
-        if held and not self.jobs and self.model.held_target_size == disk.size and disk.data.strip(b"\0"):
+        if held and self.can_be_held(disk):
             found.append(Target(kind="held"))
         return found
+
+    def can_be_held(self, disk: Disk) -> bool:
+        """Whether a backup of that disk to the target drive could stop at its first write."""
+        return not self.jobs and self.model.held_target_size == disk.size and any(disk.data)
 
     def paces(self, disk: Disk, backup: Backup) -> list[Pace]:
         """Those that the model can follow for this backup."""
@@ -351,11 +366,12 @@ class RandomProgram(RuleBasedStateMachine):
         bitmap = self.model.bitmaps[backup.bitmap] if backup.bitmap else None
         cluster = backup.target.copy_cluster
         writes = disk.data_clusters(disk.clusters_of(backup.sync, bitmap, cluster), cluster)
-        return [
-            pace
-            for pace in PACES[backup.target.kind]
-            if not (pace in FAULTY and (backup.compress or not writes)) and not (pace is Pace.SLOW and len(writes) < 12)
-        ]
+        impossible: set[Pace] = set()
+        if backup.compress or not writes:
+            impossible |= {*FAULTY, Pace.HELD}
+        if len(writes) < FEWEST_FOR_SLOW:
+            impossible.add(Pace.SLOW)
+        return [pace for pace in PACES[backup.target.kind] if pace not in impossible]
 
 
 MODES: dict[str, tuple[str | None, ...]] = {
