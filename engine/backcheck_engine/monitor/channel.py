@@ -91,6 +91,11 @@ class Channel:
                     os.close(descriptor)
         self.closed()
 
+    def close_soon(self) -> None:
+        """Let the peer go, but not under whoever is using the channel now."""
+        if self.is_open:
+            self._loop.call_soon(self.close)
+
     def flush_blocking(self, patience_s: float) -> None:
         """Write out what is left when the program ends; a peer that takes nothing for that time loses the rest."""
         while self.is_open and self._backlog and select.select([], [self._sink], [], patience_s)[1]:
@@ -126,8 +131,8 @@ class Channel:
         except BlockingIOError:
             return 0
         except OSError:
-            # The reader notices too; closing here would take the channel away under the caller.
-            self._loop.call_soon(self.close)
+            # The reader notices too.
+            self.close_soon()
             return len(data)
 
     def _writable(self) -> None:

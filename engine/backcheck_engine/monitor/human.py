@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROMPT: Final = "(qemu) "
 MAX_BACKLOG: Final = 1 << 20
 """How much output a client may leave before it is no longer read."""
+ECHO_SIZE: Final = 64 << 10
+"""How much is echoed at once: a single key may move the cursor along a whole line."""
 PATIENCE_S: Final = 1.0
 
 
@@ -66,9 +68,11 @@ class HumanClient:
         self._dispatcher: Final = dispatcher
         self._editor: Final = LineEditor(PROMPT, _completions)
         self._typed: Final = bytearray()
-        """What has come and was not looked at, because a line runs."""
+        """What has come and was not looked at, because a line runs or the client does not read."""
+        self._has_line = False
+        """A line waits or runs."""
         channel.received = self._received
-        channel.drained = dispatcher.wake
+        channel.drained = self._drained
 
     def start(self) -> None:
         """Greet."""
@@ -92,6 +96,7 @@ class HumanClient:
 
     def request_done(self) -> None:
         """Look at what was typed meanwhile."""
+        self._has_line = False
         self.channel.resume_reading()
         self._take_typed()
 
@@ -99,8 +104,13 @@ class HumanClient:
         self._typed.extend(data)
         self._take_typed()
 
+    def _drained(self) -> None:
+        self._dispatcher.wake()
+        if not self._has_line:
+            self.request_done()
+
     def _take_typed(self) -> None:
-        """Take keys until a line is complete, which has to run before more are looked at."""
+        """Take keys until a line is complete, which has to run before more are looked at, or nobody reads the echo."""
         shown = ""
         for number, byte in enumerate(self._typed, 1):
             text, line = self._editor.key(byte)
@@ -109,11 +119,21 @@ class HumanClient:
                 del self._typed[:number]
                 self._show(shown)
                 self.channel.pause_reading()
+                self._has_line = True
                 self.pending.append(line)
                 self._dispatcher.wake()
                 return
+            if len(shown) > ECHO_SIZE:
+                self._show(shown)
+                shown = ""
+                if not self.takes_replies:
+                    del self._typed[:number]
+                    self.channel.pause_reading()
+                    return
         self._typed.clear()
         self._show(shown)
+        if not self.takes_replies:
+            self.channel.pause_reading()
 
     def _show(self, text: str) -> None:
         if text:

@@ -16,6 +16,7 @@ _SEQUENCES: Final = {"A": "up", "B": "down", "C": "forward", "D": "back", "F": "
 """What follows ESC [ or ESC O."""
 _NUMBERED: Final = {1: "home", 3: "delete", 4: "end"}
 """What ESC [ NUMBER ~ is."""
+_MAX_NUMBER: Final = 9999
 _CONTROLS: Final = {
     0x01: "home",
     0x04: "delete",
@@ -76,6 +77,7 @@ class LineEditor:
             return ""
         rest = self._escape[2:]
         if self._escape[1] == "[" and rest and rest.isdecimal():
+            self._escape = f"\x1b[{min(int(rest), _MAX_NUMBER)}"
             return ""
         action = None
         if rest in _SEQUENCES:

@@ -20,6 +20,8 @@ MAX_PENDING: Final = 8
 """How many requests of a client that enabled `oob` may wait before it is no longer read; of others, one."""
 MAX_BACKLOG: Final = 1 << 20
 """How much output a client may leave before its requests are no longer read and run."""
+MAX_UNREAD_EVENTS: Final = 16 << 20
+"""How much output a client may leave before events let it go: it is deaf. QEMU keeps everything for it, for ever."""
 PATIENCE_S: Final = 1.0
 """How long the end of the program waits for a client that does not read."""
 
@@ -40,7 +42,7 @@ class QmpMonitor:
     def send_event(self, event: JsonObject) -> None:
         """Pass an event to the client, if there is one that has negotiated."""
         if self._client and self._client.negotiated:
-            self._client.reply(event)
+            self._client.tell(event)
 
     def stop(self) -> None:
         """Send what is queued, and let the client and the endpoint go."""
@@ -94,6 +96,13 @@ class QmpClient:
         self.channel.write(text.replace("\n", "\r\n").encode("ascii") + b"\r\n")
         if not self.takes_replies:
             self.channel.pause_reading()
+
+    def tell(self, event: JsonObject) -> None:
+        """Send an event; a client that has left very many lying is let go."""
+        if self.channel.backlog <= MAX_UNREAD_EVENTS:
+            self.reply(event)
+        else:
+            self.channel.close_soon()
 
     @property
     def takes_replies(self) -> bool:
