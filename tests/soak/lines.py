@@ -13,20 +13,20 @@ class Line:
     """One client: bytes out, messages in."""
 
     def __init__(self, client: socket.socket, program: Watched) -> None:
-        self._client = client
+        self.client = client
         self._program = program
         self._rest = b""
         self._number = 0
         self.events: list[Message] = []
 
     def send(self, data: bytes) -> None:
-        self._client.sendall(data)
+        self.client.sendall(data)
 
     def message(self) -> Message:
         """The next message. Raises Late."""
         while b"\n" not in self._rest:
-            self._program.wait_readable(self._client.fileno(), "a message")
-            data = self._client.recv(1 << 20)
+            self._program.wait_readable(self.client.fileno(), "a message")
+            data = self.client.recv(1 << 20)
             assert data, self._program.said()
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
@@ -46,8 +46,7 @@ class Line:
         self.send(f'{{"execute": "query-name", "id": "{mark}"}}'.encode())
         said = []
         while (message := self.message()).get("id") != mark:
-            if "event" not in message:
-                said.append(message)
+            (self.events if "event" in message else said).append(message)
         assert message == {"return": {}, "id": mark}
         return said
 

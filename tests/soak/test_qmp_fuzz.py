@@ -78,6 +78,7 @@ class Session:
             if not message.is_whole:
                 line.send(b"\xff\n")
             replies = line.replies()
+            line.events.clear()
             if message.is_whole and not _is_no_json(replies):
                 assert [reply.get("id") for reply in replies] == [f"{number}-{name}"], (message, replies)
             assert replies or not message.data.strip(), message
@@ -98,19 +99,18 @@ def _is_no_json(replies: list[dict[str, Any]]) -> bool:
     return bool(replies) and replies[0].get("error", {}).get("desc", "").startswith("JSON ")
 
 
-@pytest.fixture(name="images", scope="module")
-def _images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the images of a session."""
-    folder = tmp_path_factory.mktemp("images")
-    make_image(folder / "disk0.qcow2", "qcow2")
-    make_image(folder / "target.qcow2", "qcow2")
+def make_images(folder: Path) -> Path:
+    """The images of a session; their folder."""
+    for name in ("disk0.qcow2", "target.qcow2"):
+        create = ["-m", "backcheck_engine.tools.img", "create", "-q", "-f", "qcow2", str(folder / name), SIZE]
+        subprocess.run([sys.executable, *create], check=True, timeout=60)
     (folder / "disk1.raw").write_bytes(b"\x11" * (1 << 20))
     return folder
 
 
-def make_image(path: Path, format: str) -> None:
-    create = ["-m", "backcheck_engine.tools.img", "create", "-q", "-f", format, str(path), SIZE]
-    subprocess.run([sys.executable, *create], check=True, timeout=60)
+@pytest.fixture(name="images", scope="module")
+def _images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("images"))
 
 
 def test_every_message_is_answered(images: Path, tmp_path: Path, repetitions: Callable[[int], int]) -> None:
