@@ -248,9 +248,9 @@ class Refcounts:
         self.cache.forget(offset)
         self._image.l2.forget(offset)
         if self._image.options.passes_discard(kind):
-            last = self._discards[-1] if self._discards else (0, 0)
-            if last[0] + last[1] == offset:
-                self._discards[-1] = (last[0], last[1] + self._geometry.cluster_size)
+            if self._discards and sum(self._discards[-1]) == offset:
+                start, length = self._discards[-1]
+                self._discards[-1] = (start, length + self._geometry.cluster_size)
             else:
                 self._discards.append((offset, self._geometry.cluster_size))
 
