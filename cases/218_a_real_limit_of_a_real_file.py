@@ -1,11 +1,13 @@
 """A target's file may not grow any more: the kernel's own error stops the job, and a lifted limit lets it end."""
 
-from backcheck import Case, MiB, case
+from backcheck import Case, KiB, MiB, case
 
 
 @case(rules=["POL-04", "POL-05", "POL-02", "POL-06", "CBW-07"], groups=["error", "target", "story"])
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=4 * MiB)
+    # What the guest writes later stands first in its own file, which is limited as well.
+    disk.write(0x11, offset=3 * MiB, length=64 * KiB)
     disk.write(0x11, offset=0, length=4 * MiB)
     before = disk.content
 
@@ -26,7 +28,7 @@ def run(t: Case) -> None:
     job.stopped("write")
     job.expect_query(status="paused", io_status="failed", offset=2 * MiB)
     disk.write(0x22, offset=3 * MiB, length=512, expect="File too large")
-    disk.write(0x22, offset=MiB, length=512)
+    disk.write(0x22, offset=0, length=512)
 
     t.step("the limit is lifted")
     t.limit_file_size(None)
