@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import bitmaps, measure
+from bench import bitmaps, measure, speed
 from bench.contestant import Contestant
 from bench.images import GiB, MiB, TiB, make_mixed, make_sparse
 from bench.table import Bound, Row, Target
 
 GREETINGS_PER_ROUND = 3
 ROUNDS_OF_CASES = 2
+ROUNDS_OF_SPEEDS = 2
 LIMITED_SPEED = 64 * MiB
 
 NOT_SLOWER = Target(bound=Bound.RATIO, most=1.0)
@@ -19,6 +20,8 @@ GREETING = Target(bound=Bound.ENGINE, most=150)
 MEMORY = Target(bound=Bound.ENGINE, most=150)
 BITMAP = Target(bound=Bound.RATIO, most=1.5)
 BITMAP_MEMORY = Target(bound=Bound.ENGINE, most=4)
+AS_FAST = Target(bound=Bound.BOTH_WAYS, most=1.1)
+WOKEN = Target(bound=Bound.ENGINE, most=100)
 STORED_BITMAP = Target(bound=Bound.RATIO, most=2.0)
 
 # A function of ``measure``: the contestant and what else it needs -> for each row, the samples of one run.
@@ -83,14 +86,24 @@ class Bench:
     def guest_writes(self) -> Iterator[Row]:
         """How long a guest waits for a write while it is backed up."""
         _, image = make_mixed(self.folder, GiB)
-        for title, speed in (("unlimited", measure.UNLIMITED), ("at 64 MiB/s", LIMITED_SPEED)):
+        for title, limit in (("unlimited", measure.UNLIMITED), ("at 64 MiB/s", LIMITED_SPEED)):
             row = Row(title=f"guest write during a backup {title}", unit="ms", target=GUEST_WRITE)
-            yield from self.alternate(self.rounds, [row], measure.guest_writes, image, speed)
+            yield from self.alternate(self.rounds, [row], measure.guest_writes, image, limit)
 
     def greeting(self) -> Iterator[Row]:
         """How soon a cold program greets."""
         row = Row(title="greeting after the start", unit="ms", target=GREETING)
         yield from self.alternate(self.rounds * GREETINGS_PER_ROUND, [row], measure.greeting)
+
+    def speed(self) -> Iterator[Row]:
+        """What a limited job copies in ten seconds, and how soon it goes on when the limit is lifted."""
+        rows = [
+            Row(title=f"copied in {speed.SECONDS} s at {limit // MiB} MiB/s", unit="MiB", target=AS_FAST)
+            for limit in speed.SPEEDS
+        ]
+        yield from self.alternate(ROUNDS_OF_SPEEDS, rows, speed.copied)
+        row = Row(title="limit lifted, and done", unit="ms", target=WOKEN)
+        yield from self.alternate(self.rounds, [row], speed.woken)
 
     def cases(self) -> Iterator[Row]:
         """All numbered cases."""
@@ -105,5 +118,6 @@ PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "bitmaps": Bench.bitmaps,
     "guest-writes": Bench.guest_writes,
     "greeting": Bench.greeting,
+    "speed": Bench.speed,
     "cases": Bench.cases,
 }

@@ -12,12 +12,16 @@ class Bound(Enum):
     """What a target bounds."""
 
     RATIO = "ratio"
+    BOTH_WAYS = "ratio, both ways"
     ENGINE = "engine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """At most `most`: of the ratio engine/QEMU, or of the engine's own median (in the unit that is shown)."""
+    """At most `most`: of the ratio engine/QEMU, of that and of QEMU/engine, or of the engine's own median.
+
+    The median counts in the unit that is shown.
+    """
 
     bound: Bound
     most: float
@@ -45,13 +49,20 @@ class Row:
 
     def met(self) -> bool:
         """Whether the target is kept."""
-        reached = self.ratio() if self.target.bound is Bound.RATIO else self.medians()[0]
-        return reached <= self.target.most
+        return self._reached() <= self.target.most
+
+    def _reached(self) -> float:
+        if self.target.bound is Bound.ENGINE:
+            return self.medians()[0]
+        ratio = self.ratio()
+        return max(ratio, 1 / ratio) if self.target.bound is Bound.BOTH_WAYS else ratio
 
     def goal(self) -> str:
         """The target in words."""
         if self.target.bound is Bound.RATIO:
             return f"ratio <= {self.target.most:.2f}"
+        if self.target.bound is Bound.BOTH_WAYS:
+            return f"ratio {1 / self.target.most:.2f} to {self.target.most:.2f}"
         return f"engine <= {self.target.most:g} {self.unit}"
 
 

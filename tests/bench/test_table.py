@@ -7,6 +7,7 @@ import pytest
 from bench.table import Bound, Row, Target, heading, render, to_json
 
 RATIO = Target(bound=Bound.RATIO, most=1.25)
+BOTH_WAYS = Target(bound=Bound.BOTH_WAYS, most=1.1)
 ENGINE = Target(bound=Bound.ENGINE, most=150)
 
 
@@ -19,6 +20,10 @@ def make_row(target: Target, engine: list[float], qemu: list[float], unit: str =
     [
         (RATIO, [0.005, 0.001, 0.9], [0.004], True),
         (RATIO, [0.00501], [0.004], False),
+        (BOTH_WAYS, [0.0109], [0.01], True),
+        (BOTH_WAYS, [0.0092], [0.01], True),
+        (BOTH_WAYS, [0.0111], [0.01], False),
+        (BOTH_WAYS, [0.0090], [0.01], False),
         (ENGINE, [0.150], [0.001], True),
         (ENGINE, [0.151], [9.0], False),
     ],
