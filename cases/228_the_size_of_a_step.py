@@ -9,6 +9,7 @@ CHUNKS = (64 * KiB, 192 * KiB, MiB, 2 * MiB)
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=4 * MiB)
     disk.image.write(0x11)
+    t.step("its name is known since 6.0")
     if t.release < (6, 0):
         wanted = {"device": "disk0", "target": "target.img", "sync": "full", "x-perf": {"max-chunk": MiB}}
         t.expect_error("drive-backup", wanted, error="Parameter 'x-perf' is unexpected")
