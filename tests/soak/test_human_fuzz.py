@@ -30,13 +30,15 @@ KEYS = (
     b"\x1b[" + b"9" * 5000 + b"~",
     b"\x1b\x1b\x1b[",
     b"\xff\xfe\x00\x80\xe9",
-    b"a" * 5000,
-    b"\x01" + b"b" * 5000,
-    b"\x01\x05" * 300,
+    b"a" * 200,
+    b"\x01" + b"b" * 100,
+    b"\x01\x05" * 100,
     b'"' * 20,
     b"\r\n\r\n",
     b" " * 100,
 )
+LONG_LINE = b"a" * 4200
+"""Longer than a line can be. Each key shows the whole line again, so that these few keys make 30 MB."""
 
 
 class Typist:
@@ -67,7 +69,7 @@ class Typist:
                 data = self._client.recv(1 << 20)
                 if not data:
                     raise EOFError
-                self._said = (self._said + data)[-(1 << 20) :]
+                self._said = self._said[-100:] + data
         self._said = b""
 
 
@@ -85,6 +87,8 @@ def pieces(generator: random.Random, count: int) -> list[bytes]:
             typed.append(line[:place] + generator.choice(KEYS) + line[place:])
         elif chance < 0.9:
             typed.append(line[:place] + bytes(generator.choices(range(256), k=generator.choice([1, 5, 200]))))
+        elif chance < 0.905:
+            typed.append(LONG_LINE)
         else:
             typed.append(b"".join(generator.choices(KEYS, k=5)))
     return typed
