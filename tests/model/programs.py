@@ -107,6 +107,8 @@ class RandomProgram(RuleBasedStateMachine):
             if data.draw(st.integers(0, 3)):
                 self.do(self.a_new_bitmap(data, disk, persistent=data.draw(st.booleans()), disabled=False))
                 self.do(Write(disk=disk.name, pattern=data.draw(PATTERNS), offset=0, length=min(disk.size, 70 * KiB)))
+        if self.ready_bitmaps() and data.draw(st.booleans()):
+            self.start_backup_with_bitmap(data)
 
     def teardown(self) -> None:
         # A program that Hypothesis has given up is not complete; it says so by this exception, which passes here.
@@ -140,10 +142,7 @@ class RandomProgram(RuleBasedStateMachine):
 
     @rule(data=st.data(), pattern=PATTERNS)
     def write(self, data: st.DataObject, pattern: int) -> None:
-        disk = self.a_disk(data)
-        offset, length = self.a_range(data, disk, aligned=self.model.held)
-        if self.may_touch(disk, offset, length):
-            self.do(Write(disk=disk.name, pattern=pattern, offset=offset, length=length))
+        self.write_to(data, self.a_disk(data), pattern)
 
     @precondition(lambda self: not self.model.held)
     @rule(data=st.data(), kind=st.sampled_from(["zeroes", "zeroes and unmap", "discard", "read"]))
@@ -211,7 +210,11 @@ class RandomProgram(RuleBasedStateMachine):
     @rule(data=st.data())
     def start_backup_with_bitmap(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(self.ready_bitmaps()))
-        self.do(self.a_backup(data, self.model.bitmaps[name].disk, paces=None, bitmap=name))
+        disk = self.model.bitmaps[name].disk
+        self.do(self.a_backup(data, disk, paces=None, bitmap=name))
+        if disk.job is not None and not self.model.held and data.draw(st.integers(0, 3)):
+            # What becomes of a bitmap shows by what was written while the job had it.
+            self.write_to(data, disk, data.draw(PATTERNS))
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -261,6 +264,11 @@ class RandomProgram(RuleBasedStateMachine):
             self.do(Restart())
 
     # Drawing the parts of operations
+
+    def write_to(self, data: st.DataObject, disk: Disk, pattern: int) -> None:
+        offset, length = self.a_range(data, disk, aligned=self.model.held)
+        if self.may_touch(disk, offset, length):
+            self.do(Write(disk=disk.name, pattern=pattern, offset=offset, length=length))
 
     def a_disk(self, data: st.DataObject) -> Disk:
         names = [job.disk.name for job in self.jobs] if self.model.held else list(self.model.disks)
