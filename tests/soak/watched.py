@@ -36,7 +36,8 @@ class Watched:
         """`stdin` and `stdout` as subprocess takes them; by default there is nothing to read, and nobody reads."""
         self.folder = folder
         # Modules of the tests are found from wherever the program runs.
-        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.getcwd()}
+        path = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": path}
         with (folder / "stderr").open("ab") as stderr, open(os.devnull, "r+b", buffering=0) as nothing:
             self.process = subprocess.Popen(
                 argv,
