@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from backcheck_engine import release
 from backcheck_engine.block.node_bitmaps import check_usable, find_bitmap
 from backcheck_engine.errors import BlockError, OptionError
+from backcheck_engine.jobs.group import JobGroup
 from backcheck_engine.jobs.transaction import Action
 
 if TYPE_CHECKING:
     from backcheck_engine.block.dirty_bitmap import DirtyBitmap, SavedBits
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.block.node import Node
-    from backcheck_engine.jobs.group import JobGroup
 
 MIN_GRANULARITY: Final = 512
 
@@ -46,6 +46,12 @@ class BitmapReference:
     def find(self, graph: Graph) -> tuple[Node, DirtyBitmap]:
         """The bitmap and its node. Raises BlockError."""
         return find_bitmap(graph, self.node, self.name)
+
+
+async def do_alone(action: Action) -> None:
+    """Do an action on a bitmap outside of a transaction: nothing is drained. Raises EngineError."""
+    await action.prepare(JobGroup())
+    await action.commit()
 
 
 class BitmapAddAction(Action):

@@ -3,9 +3,9 @@
 A maker gets the `Context` and the action's `data`, validated and defaulted as the arguments of a command are, and gives
 the `Action`, which has not looked at anything yet:
 
-    @transaction_action("block-dirty-bitmap-clear", BlockDirtyBitmap)
-    def clear_action(context: Context, arguments: BlockDirtyBitmap) -> Action:
-        return BitmapClearAction(context.graph, arguments.node, arguments.name)
+    @transaction_action("block-dirty-bitmap-clear", BitmapReference)
+    def clear_action(context: Context, arguments: BitmapReference) -> Action:
+        return BitmapClearAction(context.graph, arguments)
 
 A command that is a transaction of one action runs it with `perform`.
 """

@@ -11,9 +11,8 @@ from backcheck_engine.jobs.bitmap_actions import (
     BitmapReference,
     BitmapRemoveAction,
     NewBitmap,
+    do_alone,
 )
-from backcheck_engine.jobs.group import JobGroup
-from backcheck_engine.jobs.transaction import Action
 from backcheck_engine.tools.program import Program, ToolError
 
 if TYPE_CHECKING:
@@ -64,19 +63,14 @@ async def _copy_bitmap(bitmap: "DirtyBitmap", source: "Node", target: "Node") ->
         disabled=not bitmap.recording,
     )
     try:
-        await _do(BitmapAddAction(target.graph, wanted))
+        await do_alone(BitmapAddAction(target.graph, wanted))
     except EngineError as error:
         raise ToolError(f"Failed to create bitmap {name}: {error}", hint=error.hint) from error
     copy = BitmapReference(node=target.node_name, name=name)
     try:
         original = BitmapReference(node=source.node_name, name=name)
-        await _do(BitmapMergeAction(target.graph, copy, [original]))
+        await do_alone(BitmapMergeAction(target.graph, copy, [original]))
     except EngineError as error:
         if release.current() >= release.QEMU_7_2:
-            await _do(BitmapRemoveAction(target.graph, copy))
+            await do_alone(BitmapRemoveAction(target.graph, copy))
         raise ToolError(f"Failed to populate bitmap {name}: {error}", hint=error.hint) from error
-
-
-async def _do(action: Action) -> None:
-    await action.prepare(JobGroup())
-    await action.commit()

@@ -19,8 +19,8 @@ from backcheck_engine.jobs.bitmap_actions import (
     BitmapReference,
     BitmapRemoveAction,
     NewBitmap,
+    do_alone,
 )
-from backcheck_engine.jobs.group import JobGroup
 from backcheck_engine.jobs.transaction import Action
 from backcheck_engine.tools.command_line import Option
 from backcheck_engine.tools.images import ImageName, opened_images
@@ -127,8 +127,7 @@ async def _is_done(invocation: Invocation, work: Work, steps: Sequence[tuple[str
     for key, value in steps:
         try:
             for action in _actions(work, key, value):
-                await action.prepare(JobGroup())
-                await action.commit()
+                await do_alone(action)
         except EngineError as error:
             text = f"Operation {key} on bitmap {work.bitmap} failed: {error}"
             invocation.program.error(ToolError(text, hint=error.hint))
