@@ -119,11 +119,9 @@ class NodeBitmaps:
             bitmap.resize(size)
 
 
-def check_usable(
-    bitmap: DirtyBitmap, *, allow_busy: bool = False, allow_read_only: bool = False, allow_inconsistent: bool = False
-) -> None:
+def check_usable(bitmap: DirtyBitmap, *, allow_read_only: bool = False, allow_inconsistent: bool = False) -> None:
     """Raise BlockError, in QEMU's words, when `bitmap` is in a state that is not allowed."""
-    if bitmap.busy and not allow_busy:
+    if bitmap.busy:
         raise BlockError(
             f"Bitmap '{bitmap.name}' is currently in use by another operation and cannot be used", errno.EBUSY
         )
