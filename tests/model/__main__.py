@@ -30,7 +30,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     print(f"seed {options.seed}")
-    failed = 0
+    run = failed = 0
     started = time.monotonic()
     for number, program in enumerate(programs(options.seed, options.programs)):
         if options.only is not None and number != options.only:
@@ -38,10 +38,13 @@ def main() -> int:
         world = told(program)
         if options.print:
             print(case_source(world))
-        elif complaints := differences(world, found):
+            continue
+        run += 1
+        if complaints := differences(world, found):
             failed += 1
             print(f"program {number}:", *complaints, case_source(world), sep="\n", flush=True)
-    print(f"{failed} failed, {time.monotonic() - started:.1f} s")
+    if not options.print:
+        print(f"{failed} of {run} failed, {time.monotonic() - started:.1f} s")
     return 1 if failed else 0
 
 
