@@ -170,7 +170,8 @@ def _tables(image: bytes) -> Iterator[tuple[int, int]]:
     yield from _mapping(image, l1_offset, l1_size, cluster)
     if snapshots:
         yield at, 256
-        yield from _mapping(image, *struct.unpack_from(">QI", image, at), cluster)
+        snapshot_l1, snapshot_l1_size = struct.unpack_from(">QI", image, at)
+        yield from _mapping(image, snapshot_l1, snapshot_l1_size, cluster)
     yield from _bitmap_tables(image)
 
 

@@ -3,14 +3,14 @@
 import random
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backcheck.errors import ImplementationError
 from backcheck.implementation import find_implementation
-from backcheck.json_types import JsonObject
 from backcheck.recording.recorder import Recorder
 from backcheck.transcript import Direction
 from backcheck.vm import Machine
@@ -39,7 +39,7 @@ class Backup:
 
     disk: Disk
     command: str
-    arguments: JsonObject
+    arguments: dict[str, Any]
     target: Path
     format: str
     nodes: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Backup:
         sync = self.arguments["sync"]
         return sync == "full" or (sync in WHOLE and self.command == "drive-backup")
 
-    def without(self, *names: str) -> JsonObject:
+    def without(self, *names: str) -> dict[str, Any]:
         return {name: value for name, value in self.arguments.items() if name not in names}
 
 
@@ -80,7 +80,7 @@ class Round:
         drives = [word for disk in self.disks for word in ("-drive", disk.drive)]
         self.machine.start([*drives, *(word for backup in backups for word in backup.nodes)])
 
-    def execute(self, command: str, arguments: JsonObject) -> None:
+    def execute(self, command: str, arguments: dict[str, Any]) -> None:
         """A command that must not fail."""
         done = self.machine.execute(command, arguments)
         assert done.error_class is None, f"{command}: {done.description}"
@@ -135,7 +135,7 @@ class Round:
         format_name, options = FORMATS[self.random.choice(list(FORMATS))]
         if sync in ("top", "none"):
             format_name, options = FORMATS["qcow2"]  # what drive-backup gives a backing file
-        arguments: JsonObject = {"job-id": f"job-{disk.name}", "device": disk.name, "sync": sync}
+        arguments: dict[str, Any] = {"job-id": f"job-{disk.name}", "device": disk.name, "sync": sync}
         if format_name == "qcow2":
             arguments["compress"] = self.random.random() < 0.3
         if not by_node:
@@ -168,7 +168,7 @@ class Round:
             arguments |= {"auto-finalize": self.state != "pending", "auto-dismiss": False}
         if self.state != "failed":
             return backup
-        arguments["on-target-error"] = "stop"
+        arguments |= {"on-target-error": "stop", "compress": False}
         arguments["target"] = f"faulty-{disk.name}"
         rule = "inject-error.0.event=none,inject-error.0.iotype=write,inject-error.0.once=on,inject-error.0.errno=28"
         faulty = f"driver=blkdebug,node-name=faulty-{disk.name},image=target-{disk.name},{rule}"
@@ -240,8 +240,11 @@ class Round:
         def happened(name: str, data: Mapping[str, object]) -> bool:
             return name == "JOB_STATUS_CHANGE" and data["id"] == job and data["status"] in (status, *AT_REST)
 
+        self._wait_for_event(happened, f"{job} to be {status}")
+
+    def _wait_for_event(self, wanted: Callable[[str, Mapping[str, object]], bool], what: str) -> None:
         recorder = self.machine.recorder
-        recorder.wait(lambda: recorder.find_event(0, happened), waiting_for=f"{job} to be {status}")
+        recorder.wait(lambda: recorder.find_event(0, wanted), waiting_for=what)
 
     def _expect_target(self, backup: Backup, before: bytes) -> None:
         """What the killed job has left."""
@@ -260,7 +263,6 @@ class Round:
         sync = self.random.choice(WHOLE)
         backups = [self.backup(disk, number, sync=sync, by_node=self.random.random() < 0.5) for disk in self.disks]
         self.machine = self._machine(implementation, f"next-{implementation}")
-        recorder = self.machine.recorder
         try:
             self._start(backups)
             for backup in backups:
