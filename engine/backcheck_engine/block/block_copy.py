@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from backcheck_engine.block.child import Child
 from backcheck_engine.block.dirty_bitmap import DirtyBitmap
@@ -29,9 +28,6 @@ from backcheck_engine.tracing import (
     BLOCK_COPY_WRITE_FAIL,
     BLOCK_COPY_WRITE_ZEROES_FAIL,
 )
-
-if TYPE_CHECKING:
-    from backcheck_engine.block.node import Node
 
 DEFAULT_CLUSTER_SIZE: Final = 64 * 1024
 CHUNK_BYTES: Final = 1024 * 1024
@@ -130,6 +126,11 @@ class BlockCopy:
         """The longest range of data copied in one piece."""
         return self.cluster_size if self.compress else max(self.cluster_size, CHUNK_BYTES)
 
+    @property
+    def writes_plainly(self) -> bool:
+        """Whether data is just written, and nothing else is done with it or with the source."""
+        return not self.compress and not self.discard_source and self._write_flags is RequestFlag.NONE
+
     def reset_progress(self) -> None:
         """Count anew what remains: what is marked and what is in flight."""
         self.progress.remaining = self.bitmap.count + self.in_flight_bytes
@@ -197,9 +198,9 @@ class BlockCopy:
         source = self.source.node
         base = source.skip_filters().overlaid if self.skip_unallocated else None
         run = self.bitmap.next_dirty_run(offset, end, STATUS_RUN_BYTES)
-        length = run[1] if run is not None and run[0] == offset else self.cluster_size
+        marked_end = offset + (run[1] if run is not None and run[0] == offset else self.cluster_size)
         try:
-            status = await source.block_status_above(base, offset, min(length, self.size - offset))
+            status = await source.block_status_above(base, offset, min(end - offset, STATUS_RUN_BYTES))
         except BlockError:
             # Whether the range can be read is found out by reading it.
             return CopyArea(start=offset, end=min(offset + self.chunk_bytes, end), method=CopyMethod.DATA)
@@ -211,48 +212,20 @@ class BlockCopy:
         method = CopyMethod.ZERO if status.zero else CopyMethod.DATA
         if self.skip_unallocated and not status.allocated:
             method = CopyMethod.SKIP
+        if method is not CopyMethod.DATA:
+            # Only data is taken in chunks that end where the marks do.
+            alike_end = min(alike_end, marked_end)
         return CopyArea(start=offset, end=min(alike_end, end), method=method)
 
     async def copy_range(self, offset: int, length: int, method: CopyMethod) -> CopyFailure | None:
         """Copy a range, whatever the bitmap says; the failure, if it failed."""
         if method is CopyMethod.ZERO:
             return await self._write_zeroes(offset, length)
-        data = await self._read(offset, length)
-        return data if isinstance(data, CopyFailure) else await self._write(offset, data)
+        data = await self.read(offset, length)
+        return data if isinstance(data, CopyFailure) else await self.write(offset, data)
 
-    async def copy_scattered(self, ranges: Sequence[tuple[int, int]]) -> list[CopyFailure | None]:
-        """Copy several separate ranges of data, in few writes where the target can; for each the failure, if any."""
-        pieces: list[tuple[int, Buffer]] = []
-        for offset, length in ranges:
-            data = await self._read(offset, length)
-            if isinstance(data, CopyFailure):
-                # What was not even read goes back to be copied, as does what failed.
-                written = await self._write_scattered(pieces)
-                return written + [data] * (len(ranges) - len(written))
-            pieces.append((offset, data))
-        return await self._write_scattered(pieces)
-
-    async def _write_scattered(self, pieces: Sequence[tuple[int, Buffer]]) -> list[CopyFailure | None]:
-        results: list[CopyFailure | None] = []
-        while len(results) < len(pieces):
-            together = await self.target.node.pwrite_scattered(pieces[len(results) :])
-            if together:
-                results += [None] * together
-            else:
-                results.append(await self._write(*pieces[len(results)]))
-        return results
-
-    @property
-    def is_scattered_worthwhile(self) -> bool:
-        """Whether nobody between here and the files wants to see, count or hold single requests."""
-        return (
-            not self.compress
-            and not self.discard_source
-            and self._write_flags is RequestFlag.NONE
-            and all(_is_unwatched(node) for node in (self.source.node, self.target.node))
-        )
-
-    async def _read(self, offset: int, length: int) -> Buffer | CopyFailure:
+    async def read(self, offset: int, length: int) -> Buffer | CopyFailure:
+        """What the source holds."""
         try:
             return await self.source.node.pread(offset, length)
         except BlockError as error:
@@ -260,7 +233,8 @@ class BlockCopy:
                 BLOCK_COPY_READ_FAIL(self, offset, -error.errno)
             return CopyFailure(error=error, is_read=True)
 
-    async def _write(self, offset: int, data: Buffer) -> CopyFailure | None:
+    async def write(self, offset: int, data: Buffer) -> CopyFailure | None:
+        """Write to the target; the failure, if it failed."""
         flags = self._write_flags | (RequestFlag.WRITE_COMPRESSED if self.compress else RequestFlag.NONE)
         try:
             await self.target.node.pwrite(offset, data, flags)
@@ -291,10 +265,3 @@ class BlockCopy:
     def _clusters(self, length: int) -> int:
         """A length in whole clusters."""
         return -(-length // self.cluster_size) * self.cluster_size
-
-
-def _is_unwatched(node: Node) -> bool:
-    """Whether a node and all below it are formats, whole files and layers: no filter, nothing remote."""
-    if node.is_filter or (not node.children and node.format_name != "file"):
-        return False
-    return all(_is_unwatched(child.node) for child in node.children.values())

@@ -11,6 +11,7 @@ from typing import Final
 
 from backcheck_engine.block.block_copy import CHUNK_BYTES, BlockCopy, Chunk, CopyArea, CopyFailure, CopyMethod
 from backcheck_engine.block.eager import start_eagerly
+from backcheck_engine.block.scattered_copy import ScatteredCopy
 
 LONG_ZERO_BYTES: Final = 256 * 1024 * 1024
 """The longest zero write in one piece."""
@@ -67,6 +68,7 @@ class BlockCopyCall:
         self._is_old_pace = paces_as_before_6_0
         """Whether what fails does not count for the speed limit, and who ends a sleep lets a chunk through."""
         self._long_zeroes = True
+        self._scattered = ScatteredCopy(state)
         self._is_scattered_worthwhile: bool | None = None
         """Asked when it first matters."""
         self._area = CopyArea(start=0, end=0, method=CopyMethod.DATA)
@@ -185,7 +187,7 @@ class BlockCopyCall:
         if length > SCATTERED_BYTES or self._max_chunk < CHUNK_BYTES or self._state.rate_limit.is_limited:
             return False
         if self._is_scattered_worthwhile is None:
-            self._is_scattered_worthwhile = self._state.is_scattered_worthwhile
+            self._is_scattered_worthwhile = self._scattered.is_worthwhile
         return self._is_scattered_worthwhile
 
     async def _gather(self, first: Chunk) -> list[Chunk]:
@@ -251,7 +253,7 @@ class BlockCopyCall:
         failures: Sequence[CopyFailure | None] = ()
         self._chunks_in_flight += len(chunks)
         try:
-            failures = await self._state.copy_scattered([(chunk.offset, chunk.length) for chunk in chunks])
+            failures = await self._scattered.copy([(chunk.offset, chunk.length) for chunk in chunks], CHUNK_BYTES)
             self._failure = self._failure or next(filter(None, failures), None)
         finally:
             self._chunks_in_flight -= len(chunks)

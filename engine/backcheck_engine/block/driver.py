@@ -16,7 +16,7 @@ from backcheck_engine import release
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.image_upkeep import ImageUpkeep
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
+from backcheck_engine.block.request import BlockStatus, Buffer, Range, RequestFlag
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -127,8 +127,12 @@ class Driver(ImageUpkeep, ABC):
         """Write `data`; `flags` has at most FUA, SERIALISING and WRITE_UNCHANGED."""
         raise BlockError.from_errno(errno.ENOTSUP)
 
-    async def pwrite_scattered(self, pieces: Sequence[tuple[int, Buffer]]) -> int:
-        """Write the first of `pieces`, (offset, data), as many as can be written together; how many that was."""
+    async def pread_scattered(self, ranges: Sequence[Range], buffer: memoryview) -> int:
+        """Read the first `ranges`, one behind the other into `buffer`, as many as can be; how many that was."""
+        return 0
+
+    async def pwrite_scattered(self, ranges: Sequence[Range], data: memoryview) -> int:
+        """Write the first `ranges`, whose data lies one behind the other, as many as can be; how many that was."""
         return 0
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:

@@ -1,7 +1,6 @@
 """What else can be asked of a node: compressed writes, another size, block status, debug events."""
 
 import errno
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,10 +8,11 @@ from backcheck_engine.block import status
 from backcheck_engine.block.node_requests import NONE
 from backcheck_engine.block.node_zeroes import NodeZeroes
 from backcheck_engine.block.padding import is_aligned
-from backcheck_engine.block.request import MAX_IMAGE_BYTES, BlockStatus, Buffer, RequestFlag
+from backcheck_engine.block.request import MAX_IMAGE_BYTES, BlockStatus, Buffer, Range, RequestFlag
 from backcheck_engine.block.tracking import RequestKind
 from backcheck_engine.block.zeroes import is_zero
 from backcheck_engine.errors import BlockError
+from backcheck_engine.tracing import BDRV_CO_PREADV, BDRV_CO_PWRITEV
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
@@ -25,31 +25,63 @@ class NodeIO(NodeZeroes):
         """Write `data` compressed, where the driver can (ENOTSUP elsewhere, as late as any other failure)."""
         await self.pwrite(offset, data, RequestFlag.WRITE_COMPRESSED)
 
-    async def pwrite_scattered(self, pieces: Sequence[tuple[int, Buffer]]) -> int:
-        """Write the first of several separate ranges, as many as the driver takes together; how many that was.
+    async def pread_scattered(self, ranges: Sequence[Range], buffer: memoryview) -> int:
+        """Read the first of several separate ranges, one behind the other into `buffer`; how many that was.
+
+        What is left, perhaps all, is for `pread`, as is everything that needs more than to be handed on.
+        """
+        if BDRV_CO_PREADV.is_on or self._handles_each_request or not self._are_aligned(ranges):
+            return 0
+        size = self._node.size
+        if any(offset + length > size for offset, length in ranges):
+            return 0
+        requests = [self._begin(RequestKind.READ, offset, length) for offset, length in ranges]
+        try:
+            return await self.driver.pread_scattered(ranges, buffer)
+        finally:
+            for request in requests:
+                self._end(request)
+
+    async def pwrite_scattered(self, ranges: Sequence[Range], data: memoryview) -> int:
+        """Write the first of several separate ranges, whose data lies one behind the other; how many that was.
 
         What is left, perhaps all, is for `pwrite`, as is everything that needs more than to be handed on: zeroes that
         are looked for, requests to wait for, ends to be padded.
         """
-        if self.event_sink is not None or self.tracker.serialising_count or self.read_only:
+        if BDRV_CO_PWRITEV.is_on or self._handles_each_request or not self._are_aligned(ranges) or self.read_only:
             return 0
-        pieces = list(itertools.takewhile(self._is_simple, pieces))
-        if len(pieces) < 2:
+        ranges = ranges[: self._count_before_zeroes(ranges, data)]
+        if len(ranges) < 2:
             return 0
-        requests = [self._begin(RequestKind.WRITE, offset, len(data)) for offset, data in pieces]
+        requests = [self._begin(RequestKind.WRITE, offset, length) for offset, length in ranges]
         try:
-            count = await self.driver.pwrite_scattered(pieces)
-            for offset, data in pieces[:count]:
-                self._finish_write(offset, len(data))
+            count = await self.driver.pwrite_scattered(ranges, data)
+            for offset, length in ranges[:count]:
+                self._finish_write(offset, length)
             return count
         finally:
             for request in requests:
                 self._end(request)
 
-    def _is_simple(self, piece: tuple[int, Buffer]) -> bool:
-        offset, data = piece
+    @property
+    def _handles_each_request(self) -> bool:
+        """Whether requests are told of, or have to wait, one by one."""
+        return self.event_sink is not None or self.tracker.serialising_count > 0
+
+    def _are_aligned(self, ranges: Sequence[Range]) -> bool:
         alignment = self.limits.request_alignment
-        return is_aligned(offset, len(data), alignment) and (self.detect_zeroes == "off" or not is_zero(data))
+        return alignment == 1 or all(is_aligned(offset, length, alignment) for offset, length in ranges)
+
+    def _count_before_zeroes(self, ranges: Sequence[Range], data: memoryview) -> int:
+        """How many of the first `ranges` are written as they are, not as zeroes."""
+        if self.detect_zeroes == "off":
+            return len(ranges)
+        start = 0
+        for index, (_, length) in enumerate(ranges):
+            if is_zero(data[start : start + length]):
+                return index
+            start += length
+        return len(ranges)
 
     async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
         """Change the size in bytes; with `exact` off, a driver that cannot may leave the image larger."""

@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
 
 Buffer = bytes | bytearray | memoryview
+Range = tuple[int, int]
+"""(offset, length), in bytes."""
 
 SECTOR_SIZE = 512
 MAX_REQUEST_BYTES = (2**31 - 1) // SECTOR_SIZE * SECTOR_SIZE

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from backcheck_engine import release
@@ -16,7 +16,7 @@ from backcheck_engine.block.io_threads import INLINE_BYTES, run_in_thread
 from backcheck_engine.block.opening import Opener
 from backcheck_engine.block.options import Options
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.block.request import SECTOR_SIZE, BlockStatus, Buffer, RequestFlag
+from backcheck_engine.block.request import SECTOR_SIZE, BlockStatus, Buffer, Range, RequestFlag
 from backcheck_engine.drivers.protocol import file_io
 from backcheck_engine.drivers.protocol.fallocate import (
     ALLOCATE,
@@ -121,6 +121,11 @@ class FileDriver(Driver):
             return await run_in_thread(self._read, self._fd, length, offset)
         except OSError as error:
             raise BlockError.from_os_error(error) from error
+
+    async def pread_scattered(self, ranges: Sequence[Range], buffer: memoryview) -> int:
+        if self._direct or any(length > INLINE_BYTES for _, length in ranges):
+            return 0
+        return file_io.read_scattered(self._fd, ranges, buffer)
 
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
         try:

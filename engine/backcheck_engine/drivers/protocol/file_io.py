@@ -3,8 +3,9 @@
 import errno
 import mmap
 import os
+from collections.abc import Sequence
 
-from backcheck_engine.block.request import Buffer
+from backcheck_engine.block.request import Buffer, Range
 
 
 def read_fully(fd: int, length: int, offset: int) -> Buffer:
@@ -19,6 +20,20 @@ def read_fully(fd: int, length: int, offset: int) -> Buffer:
         done += len(data)
         data = os.pread(fd, length - done, offset + done) if done < length else b""
     return whole
+
+
+def read_scattered(fd: int, ranges: Sequence[Range], buffer: memoryview) -> int:
+    """Read ranges one behind the other into `buffer`, up to the first that fails or is not there in full; how many."""
+    start = 0
+    for index, (offset, length) in enumerate(ranges):
+        try:
+            count = os.preadv(fd, [buffer[start : start + length]], offset)
+        except OSError:
+            return index
+        if count < length:
+            return index
+        start += length
+    return len(ranges)
 
 
 def write_fully(fd: int, data: Buffer, offset: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
 from backcheck_engine.block.image_upkeep import CheckResult, Repair, Snapshot
-from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
+from backcheck_engine.block.request import BlockStatus, Buffer, Range, RequestFlag
 from backcheck_engine.drivers.format.qcow2 import reading, status
 from backcheck_engine.drivers.format.qcow2.bitmaps import (
     check_new_bitmap,
@@ -80,9 +80,13 @@ class Qcow2Driver(Driver):
         self.image.check_usable()
         await self._writer.write(offset, data)
 
-    async def pwrite_scattered(self, pieces: Sequence[tuple[int, Buffer]]) -> int:
+    async def pread_scattered(self, ranges: Sequence[Range], buffer: memoryview) -> int:
         self.image.check_usable()
-        return await self._writer.scattered.write(pieces)
+        return await reading.read_scattered(self.image, ranges, buffer)
+
+    async def pwrite_scattered(self, ranges: Sequence[Range], data: memoryview) -> int:
+        self.image.check_usable()
+        return await self._writer.scattered.write(ranges, data)
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
         self.image.check_usable()

@@ -52,7 +52,12 @@ async def lookup(image: Image, offset: int, length: int) -> Extent:
     length = min(length, geometry.l2_coverage - within)
     find = _extended_extent if geometry.extended_l2 else _standard_extent
     extent = find(image, table, within, length)
-    if extent.kind not in _HARMLESS or image.has_data_file or image.header.version < 3:
+    if image.has_data_file or image.header.version < 3:
+        await _check(image, extent, table, offset)
+    elif extent.kind is ClusterKind.NORMAL:
+        if (extent.host ^ offset) & geometry.cluster_mask:
+            await _check(image, extent, table, offset)
+    elif extent.kind not in _HARMLESS:
         await _check(image, extent, table, offset)
     return extent
 

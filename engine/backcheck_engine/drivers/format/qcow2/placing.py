@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from backcheck_engine.block.request import Range
 from backcheck_engine.drivers.format.qcow2.extended_l2 import allocated_bits
 from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
 from backcheck_engine.drivers.format.qcow2.in_flight import Allocation, InFlight
@@ -68,6 +70,18 @@ class Placer:
             return await self._place_in_place(table, index, clusters, offset, length)
         return await self._place_new(table, index, clusters, offset, length)
 
+    async def place_together_locked(self, ranges: Sequence[Range]) -> list[Allocation]:
+        """Places side by side for separate ranges of whole clusters that have none, nor does anybody give them one.
+
+        For who holds the metadata lock. Not for external data files and extended L2 entries.
+        """
+        host = await self._take_clusters(sum(length for _, length in ranges) >> self._image.geometry.cluster_bits)
+        allocations = []
+        for offset, length in ranges:
+            allocations.append(self._begin(array("Q"), 0, offset, length, host, keep_old=False))
+            host += length
+        return allocations
+
     def _is_in_place(self, entry: int) -> bool:
         if not entry & COPIED or entry & COMPRESSED:
             return False
@@ -120,14 +134,20 @@ class Placer:
         if image.has_data_file:
             host = offset - inside
         else:
-            await image.mark_dirty()
-            host = await image.refcounts.allocate(count * geometry.cluster_size)
-            if host == 0:
-                # The header's cluster is never free: its refcount is wrong.
-                await image.check_metadata_write(host, count * geometry.cluster_size, Section.NONE)
-                raise BlockError.from_errno(errno.EIO)
+            host = await self._take_clusters(count)
         allocation = self._begin(table, index, offset, length, host, keep_old=False)
         return Place(host + inside, length, allocation)
+
+    async def _take_clusters(self, count: int) -> int:
+        """The host offset of newly taken clusters in a row."""
+        image, length = self._image, count * self._image.geometry.cluster_size
+        await image.mark_dirty()
+        host = await image.refcounts.allocate(length)
+        if host == 0:
+            # The header's cluster is never free: its refcount is wrong.
+            await image.check_metadata_write(host, length, Section.NONE)
+            raise BlockError.from_errno(errno.EIO)
+        return host
 
     def _begin(
         self, table: array[int], index: int, offset: int, length: int, host: int, *, keep_old: bool

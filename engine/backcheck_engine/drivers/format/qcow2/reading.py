@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.io_threads import run_in_thread
-from backcheck_engine.block.request import Buffer
+from backcheck_engine.block.request import Buffer, Range
 from backcheck_engine.drivers.format.qcow2.compression import CompressionError, decompress, descriptor_range
 from backcheck_engine.drivers.format.qcow2.mapping import Extent, lookup
 from backcheck_engine.drivers.format.qcow2.tables import UNALLOCATED_KINDS, ZERO_KINDS, ClusterKind
@@ -33,6 +34,22 @@ async def read(image: Image, offset: int, length: int) -> Buffer:
             return result
         async with image.lock:
             extent = await lookup(image, offset + done, length - done)
+
+
+async def read_scattered(image: Image, ranges: Sequence[Range], buffer: memoryview) -> int:
+    """Read the first of `ranges`, one behind the other into `buffer`, as far as each is one piece of the file."""
+    places: list[Range] = []
+    async with image.lock:
+        for offset, length in ranges:
+            try:
+                extent = await lookup(image, offset, length)
+            except BlockError:
+                # Reading that range by itself tells of it.
+                break
+            if extent.kind is not ClusterKind.NORMAL or extent.length < length:
+                break
+            places.append((extent.host, length))
+    return await image.data.pread_scattered(places, buffer) if places else 0
 
 
 def _reads_as_fresh(image: Image, extent: Extent) -> bool:

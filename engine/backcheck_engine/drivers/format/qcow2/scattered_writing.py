@@ -6,10 +6,10 @@ that is left to writing one range after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backcheck_engine.block.request import Buffer
+from backcheck_engine.block.request import Range
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from backcheck_engine.drivers.format.qcow2.placing import Placer
     from backcheck_engine.drivers.format.qcow2.writing import Writer
 
-Piece = tuple[int, Buffer]
+_FEWEST = 2
+"""Ranges that are fewer are left to who writes one."""
 
 
 class ScatteredWriter:
@@ -29,39 +30,42 @@ class ScatteredWriter:
         self._writer = writer
         self._placer = placer
 
-    async def write(self, pieces: Sequence[Piece]) -> int:
-        """Write as many of the first `pieces` as can be written together; how many that was.
+    async def write(self, ranges: Sequence[Range], data: memoryview) -> int:
+        """Write as many of the first `ranges` as can be written together; how many that was.
 
         0 also when that failed: writing them one by one then tells which of them fails.
         """
-        if self._image.file.wants_debug_events or self._image.has_data_file or self._image.geometry.extended_l2:
+        image = self._image
+        if image.file.wants_debug_events or image.has_data_file or image.geometry.extended_l2:
             return 0
-        placed: list[tuple[Allocation, Buffer]] = []
+        allocations: list[Allocation] = []
         try:
-            async with self._image.lock:
-                for offset, data in pieces:
-                    if not await self._is_new(offset, len(data)):
-                        break
-                    place = await self._placer.place_locked(offset, len(data))
-                    assert place.allocation is not None
-                    placed.append((place.allocation, data))
-            for host, buffers in _side_by_side(placed):
-                data = b"".join(buffers)
-                await self._writer.check_data_write(host, len(data))
-                await self._image.data.pwrite(host, data)
-        except BlockError:
-            for allocation, _ in placed:
+            async with image.lock:
+                count = await self._count_new(ranges)
+                if count < _FEWEST:
+                    return 0
+                allocations = await self._placer.place_together_locked(ranges[:count])
+            host, length = allocations[0].host, sum(length for _, length in ranges[:count])
+            await self._writer.check_data_write(host, length)
+            await image.data.pwrite(host, data[:length])
+        except BaseException as error:
+            for allocation in allocations:
                 await self._writer.abort(allocation)
-            return 0
-        except BaseException:
-            for allocation, _ in placed:
-                await self._writer.abort(allocation)
+            if isinstance(error, BlockError):
+                return 0
             raise
         try:
-            await self._writer.finish_all([allocation for allocation, _ in placed])
+            await self._writer.finish_all(allocations)
         except BlockError:
             return 0
-        return len(placed)
+        return count
+
+    async def _count_new(self, ranges: Sequence[Range]) -> int:
+        """How many of the first `ranges` can be given new places. Call it under the metadata lock."""
+        for index, (offset, length) in enumerate(ranges):
+            if not await self._is_new(offset, length):
+                return index
+        return len(ranges)
 
     async def _is_new(self, offset: int, length: int) -> bool:
         """Whether a guest range is whole clusters that nobody has given a place. Call it under the metadata lock."""
@@ -75,19 +79,3 @@ class ScatteredWriter:
         table, _ = await self._image.l1.writable_l2_table(offset >> geometry.l2_coverage_bits)
         first = within >> geometry.cluster_bits
         return not any(table[first : first + (length >> geometry.cluster_bits)])
-
-
-def _side_by_side(placed: Sequence[tuple[Allocation, Buffer]]) -> Iterator[tuple[int, list[Buffer]]]:
-    """(host offset, buffers) of each run of allocations without a gap between them in the file."""
-    start = end = -1
-    buffers: list[Buffer] = []
-    for allocation, data in placed:
-        if allocation.host != end and buffers:
-            yield start, buffers
-            buffers = []
-        if not buffers:
-            start = allocation.host
-        buffers.append(data)
-        end = allocation.host + len(data)
-    if buffers:
-        yield start, buffers

@@ -34,6 +34,9 @@ class ClusterKind(enum.Enum):
     COMPRESSED = enum.auto()
     INVALID = enum.auto()
 
+    # Members are looked up in sets for each cluster; what an enum inherits hashes its name, in Python.
+    __hash__ = object.__hash__
+
 
 ZERO_KINDS = frozenset({ClusterKind.ZERO_PLAIN, ClusterKind.ZERO_ALLOCATED})
 UNALLOCATED_KINDS = frozenset({ClusterKind.UNALLOCATED, ClusterKind.UNALLOCATED_WITH_OFFSET})
