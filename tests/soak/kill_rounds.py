@@ -268,10 +268,7 @@ class Round:
             for backup in backups:
                 self._expect_inconsistent(backup)
                 self.execute(backup.command, backup.arguments)
-                is_done = _Completed(backup.job)
-                recorder.wait(
-                    lambda done=is_done: recorder.find_event(0, done), waiting_for=f"{backup.job} to complete"
-                )
+                self._wait_for_event(_Completed(backup.job), f"{backup.job} to complete")
             self.machine.quit()
         finally:
             self.machine.kill()

@@ -44,7 +44,7 @@ class Line:
         self._number += 1
         mark = f"mark-{self._number}"
         self.send(f'{{"execute": "query-name", "id": "{mark}"}}'.encode())
-        said = []
+        said: list[Message] = []
         while (message := self.message()).get("id") != mark:
             (self.events if "event" in message else said).append(message)
         assert message == {"return": {}, "id": mark}
