@@ -91,10 +91,8 @@ class BlockBackend:
         self.allow_write_beyond_eof = False
         self.queues_while_drained = True
         """Off for a user that is quiesced in another way and must get its last requests through."""
-        self.on_read_error = OnError.REPORT
-        self.on_write_error = OnError.ENOSPC
-        self.io_status_enabled = False
-        self.io_status = IoStatus.OK
+        self.has_io_status = False
+        """Whether queries tell how the guest's requests fare. No guest runs, so that none ever fails."""
         self.accounting = Accounting()
         self.throttle: ThrottleMember | None = None
         """Its membership in a throttle group, while its reads and writes are limited."""
@@ -308,14 +306,3 @@ class BlockBackend:
 
     def _write_flags(self, flags: RequestFlag) -> RequestFlag:
         return flags if self.write_cache else flags | RequestFlag.FUA
-
-    # Errors of the guest's requests.
-
-    def set_io_status(self, error: int) -> None:
-        """Remember that a request failed with the errno `error` and stopped the machine."""
-        if self.io_status_enabled and self.io_status is IoStatus.OK:
-            self.io_status = IoStatus.NOSPACE if error == errno.ENOSPC else IoStatus.FAILED
-
-    def reset_io_status(self) -> None:
-        """Forget a failed request."""
-        self.io_status = IoStatus.OK

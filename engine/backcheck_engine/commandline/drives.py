@@ -29,6 +29,14 @@ _RENAMED: Final = {
     "bps": "throttling.bps-total",
     "bps_rd": "throttling.bps-read",
     "bps_wr": "throttling.bps-write",
+    "iops_max": "throttling.iops-total-max",
+    "iops_rd_max": "throttling.iops-read-max",
+    "iops_wr_max": "throttling.iops-write-max",
+    "bps_max": "throttling.bps-total-max",
+    "bps_rd_max": "throttling.bps-read-max",
+    "bps_wr_max": "throttling.bps-write-max",
+    "iops_size": "throttling.iops-size",
+    "group": "throttling.group",
 }
 _OF_AN_EMPTY_DRIVE: Final = ("read-only", "auto-read-only")
 _OF_THE_DEVICE: Final = ("if", "index", "bus", "unit", "id", "media", "snapshot", "werror", "rerror", "copy-on-read")
@@ -63,8 +71,6 @@ class DriveSettings:
     writeback: bool
     is_cdrom: bool
     detect_zeroes: str
-    on_write_error: str
-    on_read_error: str
     limits: dict[str, int]
     """Of its requests, as ThrottleLimits of QAPI."""
     throttle_group: str | None
@@ -94,6 +100,9 @@ def parse_drive(text: str, location: str, *, implied: tuple[tuple[str, str], ...
     limits, throttle_group = _take_limits(options)
     filename = str(options.pop("file", "")) or None
     detect_zeroes = str(options.pop("detect-zeroes", "off"))
+    # What a machine does about its guest's errors; no guest runs, so that it has only to be well said.
+    _one_of(of_device.get("werror"), _WRITE_ACTIONS, "'{}' invalid write error action")
+    _one_of(of_device.get("rerror"), _READ_ACTIONS, "'{}' invalid read error action")
     return DriveSettings(
         name=of_device.get("id", ""),
         interface=interface,
@@ -104,8 +113,6 @@ def parse_drive(text: str, location: str, *, implied: tuple[tuple[str, str], ...
         writeback=write_back,
         is_cdrom=is_cdrom,
         detect_zeroes=detect_zeroes,
-        on_write_error=_one_of(of_device.get("werror"), _WRITE_ACTIONS, "'{}' invalid write error action") or "enospc",
-        on_read_error=_one_of(of_device.get("rerror"), _READ_ACTIONS, "'{}' invalid read error action") or "report",
         limits=limits,
         throttle_group=throttle_group,
         location=location,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from backcheck_engine.block.backend import BlockBackend, OnError
+from backcheck_engine.block.backend import BlockBackend
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.throttling import ThrottleLimits
@@ -88,8 +88,6 @@ class Drives:
         try:
             backend = BlockBackend(graph, name, permissions=Permission.CONSISTENT_READ)
             backend.write_cache = drive.writeback
-            backend.on_write_error = OnError(drive.on_write_error)
-            backend.on_read_error = OnError(drive.on_read_error)
             if node is not None:
                 node.detect_zeroes = drive.detect_zeroes
                 backend.insert(node)
@@ -213,7 +211,7 @@ class _Devices:
         except BlockError:
             backend.attached_device = ""
             raise
-        backend.io_status_enabled = True
+        backend.has_io_status = True
         self._context.guests.append(
             GuestDevice(model=model.name, path=path, backend=backend, is_removable=is_removable)
         )

@@ -67,8 +67,8 @@ def block_info(backend: BlockBackend, guest: GuestDevice | None, context: Contex
         info["qdev"] = guest.path
         if guest.is_removable:
             info["tray_open"] = guest.tray_open
-    if backend.io_status_enabled:
-        info["io-status"] = backend.io_status.value
+    if backend.has_io_status:
+        info["io-status"] = "ok"
     node = backend.node
     if node is not None:
         info["inserted"] = device_info(node, context.release, backend, flat=flat)

@@ -80,8 +80,6 @@ def _device_lines(device: JsonObject, *, is_verbose: bool) -> Iterator[str]:
     yield f"{title}{_image_part(inserted)}\n"
     if "qdev" in device:
         yield f"    Attached to:      {device['qdev']}\n"
-    if device.get("io-status", "ok") != "ok":
-        yield f"    I/O status:       {device['io-status']}\n"
     if device["removable"]:
         tray = "open" if device.get("tray_open") else "closed"
         yield f"    Removable device: {'' if device['locked'] else 'not '}locked, tray {tray}\n"

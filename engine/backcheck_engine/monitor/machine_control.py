@@ -22,8 +22,6 @@ async def stop(context: Context, arguments: NoArguments) -> JsonValue:
 
 @command("cont", NoArguments)
 async def cont(context: Context, arguments: NoArguments) -> JsonValue:
-    for backend in context.graph.backends.values():
-        backend.reset_io_status()
     for job in context.jobs:
         if isinstance(job, BlockJob):
             job.reset_io_status()

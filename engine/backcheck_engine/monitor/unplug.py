@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from backcheck_engine.block.backend import OnError
 from backcheck_engine.block.blockers import Operation
 from backcheck_engine.errors import BlockError
 from backcheck_engine.jobs.block_job import BlockJob
@@ -80,7 +79,6 @@ async def drive_del(context: Context, name: str) -> None:
     if backend.node is not None:
         backend.node.blockers.check(Operation.DRIVE_DEL, backend.node.device_or_node_name)
     await backend.close()
-    # A guest's device may go on using it, as a drive without a name, whose errors do not stop the guest.
+    # A guest's device may go on using it, as a drive without a name.
     backend.name = ""
-    backend.on_read_error = backend.on_write_error = OnError.REPORT
-    backend.io_status_enabled = False
+    backend.has_io_status = False
