@@ -30,6 +30,11 @@ class CreateJob(Job):
             self._is_done = True
 
     @property
+    def settles_before_the_reply(self) -> bool:
+        """It has no point where it could pause: a client is told at once that it wants to, or is to be cancelled."""
+        return False
+
+    @property
     def current_progress(self) -> int:
         return int(self._is_done)
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backcheck_engine import release
+from backcheck_engine.block.backend import BlockBackend
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.options import bad_choice
+from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import SECTOR_SIZE
 from backcheck_engine.drivers.creation.file import create_file
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, OptionKind
@@ -277,11 +279,16 @@ async def _node_of(graph: Graph, reference: object) -> Node:
 async def create_on_nodes(graph: Graph, file: Node, data: Node | None, new: NewImage) -> None:
     """Make an image in `file`, with its data in `data` if that is given. Raises BlockError in QEMU's words."""
     new.verify()
-    await file.truncate(0, exact=False)
+    writer = BlockBackend(graph, permissions=Permission.WRITE | Permission.RESIZE)
+    writer.insert(file)
     try:
-        await file.pwrite(0, _first_clusters(new.first_header()))
-    except BlockError as error:
-        raise error.prefixed("Could not write qcow2 header: ") from error
+        await file.truncate(0, exact=False)
+        try:
+            await file.pwrite(0, _first_clusters(new.first_header()))
+        except BlockError as error:
+            raise error.prefixed("Could not write qcow2 header: ") from error
+    finally:
+        await writer.close()
     tree: JsonObject = {"driver": "qcow2", "file": file.node_name, "backing": None, "cache.no-flush": True}
     if data is not None:
         tree["data-file"] = data.node_name
