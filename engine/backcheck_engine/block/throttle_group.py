@@ -1,7 +1,8 @@
 """Throttle groups: nodes and devices that share one set of I/O limits, each getting its turn.
 
 Requests of one member and direction go in their order; between members the turns rotate. A member that is drained lets
-all that waits in it go at once: its requests still count, but nothing holds them.
+all that waits in it go at once: its requests still count, but nothing holds them. New limits change nothing for what
+waits already: that goes when its time has come, or when its member is restarted or drained.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class ThrottleMember:
         for direction, queue in self.waiting.items():
             while queue:
                 self.group.release(self, direction)
+            self.group.pass_turn(self, direction)
 
     def drain_end(self) -> None:
         """Undo one `drain_begin`."""
@@ -101,7 +103,8 @@ class ThrottleGroup:
         self.throttle: Final = Throttle(limits, self._now())
         self._last: dict[IoDirection, ThrottleMember] = {}
         """Who had the last turn."""
-        self._timers: dict[IoDirection, asyncio.TimerHandle] = {}
+        self._timers: dict[IoDirection, tuple[asyncio.TimerHandle, ThrottleMember]] = {}
+        """When the next turn comes, and whose it is."""
 
     @property
     def limits(self) -> ThrottleLimits:
@@ -109,12 +112,23 @@ class ThrottleGroup:
         return self.throttle.limits
 
     def configure(self, limits: ThrottleLimits) -> None:
-        """Put other limits in force, for what waits as well."""
+        """Put other limits in force, for what comes from now on."""
         self.throttle.configure(limits, self._now())
+
+    def restart(self, member: ThrottleMember) -> None:
+        """Let one request a direction go that waits in a member, and the others as the limits of now allow it."""
         for direction in IoDirection:
-            if timer := self._timers.pop(direction, None):
-                timer.cancel()
-            self.schedule(direction)
+            if member.waiting[direction]:
+                self.release(member, direction)
+            self.pass_turn(member, direction)
+
+    def pass_turn(self, member: ThrottleMember, direction: IoDirection) -> None:
+        """Nobody waits any more for the turn that a member was to have: find out anew who is next, and when."""
+        timer, owner = self._timers.get(direction, (None, None))
+        if timer is not None and owner is member:
+            timer.cancel()
+            del self._timers[direction]
+        self.schedule(direction)
 
     def may_go(self, direction: IoDirection) -> bool:
         """Whether a request may go at once: the limits allow it, and nobody has waited longer."""
@@ -128,7 +142,7 @@ class ThrottleGroup:
             wait_s = self.throttle.wait_s(direction, self._now())
             if wait_s > 0.0:
                 wake: Callable[[IoDirection], None] = self._wake
-                self._timers[direction] = asyncio.get_running_loop().call_later(wait_s, wake, direction)
+                self._timers[direction] = (asyncio.get_running_loop().call_later(wait_s, wake, direction), member)
                 return
             self.release(member, direction)
 
