@@ -159,6 +159,7 @@ class BlockBackend:
                 for _ in range(self.quiesced):
                     self.throttle.drain_begin()
             self.throttle.group.configure(limits)
+            self.throttle.group.restart(self.throttle)
 
     # As an owner of its edge.
 
