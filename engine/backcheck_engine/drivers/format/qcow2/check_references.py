@@ -123,6 +123,8 @@ class References:
     async def _count_l2(self, table_offset: int, *, is_active: bool) -> None:
         """Count the references of an L2 table's entries."""
         table = await self._table(table_offset)
+        if not any(table):
+            return
         frontier = [0]
         words = self._geometry.l2_words
         index, count = 0, self._geometry.l2_entries
@@ -136,6 +138,9 @@ class References:
                     continue
                 if not entry & (COMPRESSED | L2_RESERVED_MASK | self._geometry.cluster_mask & OFFSET_MASK):
                     run = progression(table, index, count - index, size)
+            elif not entry and not table[index * words + 1]:
+                index += 1
+                continue
             if entry & COMPRESSED:
                 self._count_compressed(entry, index, table[index * words + 1] if words == 2 else 0, is_active)
             else:
