@@ -6,6 +6,7 @@ Tables are `array('Q')` in native byte order; `unpack_words` and `pack_words` st
 from __future__ import annotations
 
 import enum
+import functools
 import sys
 from array import array
 
@@ -20,6 +21,7 @@ REFCOUNT_TABLE_RESERVED_MASK = 0x1FF
 
 _SWAP = sys.byteorder == "little"
 _CHUNK = 4096
+_WORD_BITS = 64
 
 
 class ClusterKind(enum.Enum):
@@ -85,20 +87,30 @@ def progression(words: array[int], index: int, limit: int, step: int) -> int:
         return min(limit, 1)
     count, chunk = 2, 16
     while count < limit:
-        size = min(chunk, limit - count)
-        expected = _expected(first + count * step, size, step)
-        found = words[index + count : index + count + size]
-        if found != expected:
-            return count + next(at for at, pair in enumerate(zip(found, expected, strict=True)) if pair[0] != pair[1])
-        count += size
+        ones, ramp = _digits(chunk)
+        found = words[index + count : index + min(count + chunk, limit)]
+        difference = _number(found) ^ (first + count * step) * ones + step * ramp
+        # What was not looked at differs too, above all that was.
+        alike = ((difference & -difference).bit_length() - 1) // _WORD_BITS if difference else chunk
+        if alike < len(found):
+            return count + alike
+        count += len(found)
         chunk = min(chunk * 4, _CHUNK)
     return limit
 
 
-def _expected(first: int, count: int, step: int) -> array[int]:
-    if step == 0:
-        return array("Q", (first,)) * count
-    return array("Q", range(first, first + count * step, step))
+def _number(words: array[int]) -> int:
+    """The number whose digits the words are, the lowest first: many are compared as one."""
+    if not _SWAP:
+        words = words[:]
+        words.byteswap()
+    return int.from_bytes(words.tobytes(), "little")
+
+
+@functools.cache
+def _digits(count: int) -> tuple[int, int]:
+    """The numbers with the digits 1, 1, 1, … and 0, 1, 2, …"""
+    return _number(array("Q", (1,)) * count), _number(array("Q", range(count)))
 
 
 def same_kind_run(words: array[int], index: int, limit: int, cluster_size: int, *, has_data_file: bool) -> int:
