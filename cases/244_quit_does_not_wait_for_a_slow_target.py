@@ -1,6 +1,6 @@
 """quit lets go what a throttled target makes wait: the guest's writes are done, and copied first, before the end."""
 
-from backcheck import Case, KiB, MiB, case
+from backcheck import Case, JsonObject, KiB, MiB, case
 
 
 @case(rules=["QUIT-09", "THR-03", "CBW-01", "QUIT-01"], groups=["quit", "throttle", "cbw", "race"])
@@ -12,7 +12,7 @@ def run(t: Case) -> None:
     expected.write(0x11, offset=0, length=64 * KiB)
     expected.write(0x11, offset=MiB, length=64 * KiB)
     expected.write(0x11, offset=2 * MiB, length=128 * KiB)
-    layer = {"driver": "raw", "file": {"driver": "file", "filename": target.name}}
+    layer: JsonObject = {"driver": "raw", "file": {"driver": "file", "filename": target.name}}
     t.node("throttled", tree={"driver": "throttle", "throttle-group": "tg0", "file": layer})
     t.start("-object", "throttle-group,id=tg0,x-bps-total=1")
     job = t.blockdev_backup(disk, "throttled", sync="none")

@@ -1,4 +1,4 @@
-"""SIGKILL, whatever a job does, leaves its source as it was flushed, its target free, and no lock: one can start over."""
+"""SIGKILL leaves a source as it was flushed, whatever its job does, no lock, and a target that can be written anew."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""What the guest overwrote is in the target even if the machine is killed right after: the copy came before the write."""
+"""What the guest overwrote is in the target even if the machine is killed: the copy came before the write."""
 
 from backcheck import Case, KiB, MiB, case
 

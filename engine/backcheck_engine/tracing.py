@@ -157,5 +157,5 @@ _WILDCARDS: Final = {"*": ".*", "?": "."}
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name has wildcards, so that it need not fit anything."""
-    return any(letter in _WILDCARDS for letter in name)
+    """Whether a name is a pattern, which need not fit anything: a `*` makes it one, a `?` does not."""
+    return "*" in name

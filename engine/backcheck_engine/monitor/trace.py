@@ -55,7 +55,7 @@ def find_events(name: str, vcpu: int | None = None) -> list[tracing.TraceEvent]:
         raise QmpError.generic(f"invalid vCPU index {vcpu}")
     tracing.declare_commands(registry.names())
     found = tracing.matching(name)
-    if not found and not tracing.is_pattern(name):
+    if not tracing.is_pattern(name) and name not in (event.name for event in found):
         raise QmpError.generic(f'unknown event "{name}"')
     return found
 
