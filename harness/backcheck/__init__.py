@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from backcheck.story.disks import Drive, Node
     from backcheck.story.expectations import between
     from backcheck.story.faults import FailAlways, FailOnce
+    from backcheck.story.human_monitor import HumanMonitor
     from backcheck.story.images import Extent, Image
     from backcheck.story.jobs import Job, Moment
+    from backcheck.story.terminal import Key
     from backcheck.story.transactions import Action
 
 __all__ = [
@@ -47,10 +49,12 @@ __all__ = [
     "FailAlways",
     "FailOnce",
     "GiB",
+    "HumanMonitor",
     "Image",
     "Job",
     "JsonObject",
     "JsonValue",
+    "Key",
     "KiB",
     "MiB",
     "Moment",
@@ -69,10 +73,12 @@ _LOADED_LATE = {
     "Extent": "story.images",
     "FailAlways": "story.faults",
     "FailOnce": "story.faults",
+    "HumanMonitor": "story.human_monitor",
     "Image": "story.images",
     "Job": "story.jobs",
     "JsonObject": "json_types",
     "JsonValue": "json_types",
+    "Key": "story.terminal",
     "Moment": "story.jobs",
     "Node": "story.disks",
     "between": "story.expectations",

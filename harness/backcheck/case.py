@@ -24,10 +24,12 @@ from backcheck.story.expectations import (
     wrong_keys,
 )
 from backcheck.story.faults import FaultSpec
+from backcheck.story.human_monitor import HumanMonitor
 from backcheck.story.images import Image
 from backcheck.story.jobs import Moment
 from backcheck.story.starting import Starting
 from backcheck.transcript import END_STEP, Direction, Output, State
+from backcheck.vm import FIRST_CONNECTION
 
 _MON_WARNING = "'-mon' is deprecated"
 
@@ -129,6 +131,16 @@ class Case(Starting):
         if image is not None:
             self._session.attached[image.name] = node_name
         return Node(self._session, node_name, image)
+
+    def human_monitor(self, name: str = "operator") -> HumanMonitor:
+        """A human monitor of that name, at which an operator types; only before the machine starts."""
+        self._name(name)
+        descriptor = FIRST_CONNECTION + len(self._session.operators)
+        self._session.add_arguments("-chardev", f"socket,id={name},fd={descriptor}")
+        self._session.add_arguments("-mon", f"chardev={name},mode=readline")
+        human = HumanMonitor(self._session, name)
+        self._session.operators.append(human)
+        return human
 
     def start(self, *arguments: str) -> None:
         """Starts the machine now, with more arguments for its command line, instead of at the first use.

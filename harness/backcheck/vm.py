@@ -22,6 +22,7 @@ from backcheck.recording.recorder import Recorder
 from backcheck.transcript import Direction
 
 MONITOR_DESCRIPTOR = 3
+FIRST_CONNECTION = 4
 MONITOR_ARGUMENTS = ("-chardev", f"socket,id=mon,fd={MONITOR_DESCRIPTOR}", "-mon", "chardev=mon,mode=control")
 MONITOR_NAME = "qmp"
 TRACED = ("job_*", "block_copy_*", "bdrv_co_p*", "blk_co_p*")
@@ -42,7 +43,7 @@ class Machine:
         self.folder = folder
         self.recorder = recorder
         self.process: Process | None = None
-        self.monitor = Monitor(MONITOR_NAME, recorder, self._read_stdout)
+        self.monitor = Monitor(MONITOR_NAME, recorder, self.read_stdout)
         self._stdout = -1
         self._partial_line = b""
 
@@ -50,8 +51,10 @@ class Machine:
     def stderr_path(self) -> Path:
         return self.folder / "stderr"
 
-    def start(self, arguments: Sequence[str]) -> None:
+    def start(self, arguments: Sequence[str], connections: Sequence[socket.socket] = ()) -> None:
         """Starts the program without a guest, with these arguments more, and negotiates with its monitor.
+
+        connections: what it gets as descriptors from FIRST_CONNECTION on; they are closed here.
 
         Raises ImplementationError when it ends before it greets, as for an option that it refuses.
         """
@@ -65,12 +68,15 @@ class Machine:
         os.set_blocking(self._stdout, False)
         with theirs, open(os.devnull, "rb") as stdin, self.stderr_path.open("ab") as stderr:
             descriptors = {0: stdin.fileno(), 1: stdout, 2: stderr.fileno(), MONITOR_DESCRIPTOR: theirs.fileno()}
+            descriptors |= {number: end.fileno() for number, end in enumerate(connections, FIRST_CONNECTION)}
             try:
                 self.process = self.implementation.start(argv, cwd=self.folder, descriptors=descriptors)
             finally:
                 os.close(stdout)
+                for end in connections:
+                    end.close()
         loop = loop_thread()
-        loop.call(lambda: loop.loop.add_reader(self._stdout, self._read_stdout))
+        loop.call(lambda: loop.loop.add_reader(self._stdout, self.read_stdout))
         try:
             self.monitor.connect(ours, self._monitor_ended)
         except ImplementationError as error:
@@ -119,7 +125,7 @@ class Machine:
         if self._stdout >= 0:
             loop = loop_thread()
             loop.call(lambda: loop.loop.remove_reader(self._stdout))
-            self._read_stdout()
+            self.read_stdout()
             os.close(self._stdout)
             self._stdout = -1
 
@@ -131,10 +137,10 @@ class Machine:
 
     def _monitor_ended(self, did: str) -> None:
         """In the loop: the monitor's session has ended."""
-        self._read_stdout()
+        self.read_stdout()
         self.recorder.set_problem(lambda: self.end_error(did))
 
-    def _read_stdout(self) -> None:
+    def read_stdout(self) -> None:
         """In the loop: records the lines printed so far, each before any message that is read later."""
         while True:
             try:

@@ -114,10 +114,10 @@ def _verb_of(command: Command) -> tuple[str, bool] | None:
     if command.name in _VERBS:
         key, resumes = _VERBS[command.name]
         return str(command.arguments.get(key)), resumes
-    if command.name == _HMP:
-        words = str(command.arguments.get("command-line", "")).split()
-        if len(words) == 2 and words[0] in _HMP_VERBS:
-            return words[1], _HMP_VERBS[words[0]]
+    line = command.arguments.get("command-line", "") if command.name == _HMP else command.name
+    words = str(line).split()
+    if len(words) == 2 and words[0] in _HMP_VERBS:
+        return words[1], _HMP_VERBS[words[0]]
     return None
 
 

@@ -10,6 +10,7 @@ from backcheck.story.backups import BACKUP_COMMANDS
 from backcheck.story.bitmaps import Bitmap, bitmaps_of
 from backcheck.story.disks import Drive, Node
 from backcheck.story.expectations import render_got, wire_name, wrong_keys
+from backcheck.story.human_monitor import HumanMonitor
 from backcheck.story.jobs import Job, Moment
 from backcheck.story.schema import CommandSchema, Schema
 from backcheck.story.session import Session
@@ -137,9 +138,12 @@ class Conversation:
         recorder.claim(f"{message.monitor} events", message.at)
         return Moment(at=message.at, what=name)
 
-    def quit(self) -> Exchange:
-        """`quit` as part of the story: the reply, all that the jobs and the machine still say, exit status 0."""
-        exchange = self._session.execute("quit", {}, recorded=True)
+    def quit(self, by: HumanMonitor | None = None) -> Exchange:
+        """`quit` as part of the story: the reply, all that the jobs and the machine still say, exit status 0.
+
+        by: the operator who types it, and gets no reply.
+        """
+        exchange = self._session.execute("quit", {}, recorded=True) if by is None else by.send("quit")
         self._claim_the_end()
         return exchange
 

@@ -5,11 +5,12 @@ Cases do not use it; they use what case.py offers.
 
 import json
 import resource
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from backcheck.definition import CaseDefinition
 from backcheck.errors import ExpectationFailed, UsageError
@@ -42,6 +43,16 @@ ANSWERED_WHILE_HELD = frozenset(
 """What QEMU 5.2, 7.2, 10.0 and 11.1 answer while a breakpoint holds a request; others drain, and wait for ever."""
 
 
+class Operator(Protocol):
+    """Somebody beside the case who talks to each machine: see human_monitor.py."""
+
+    def open(self) -> socket.socket:
+        """A machine starts: the end of a connection that it gets."""
+
+    def close(self) -> None:
+        """It has ended."""
+
+
 class Session:
     """One run of a case, from its folder to its machine."""
 
@@ -63,6 +74,8 @@ class Session:
         self.attached: dict[str, str] = {}
         """Names of the image files that the machine opens -> the node that has them."""
         self.running = False
+        self.operators: list[Operator] = []
+        """Who has a connection of its own to each machine, in the order of their descriptors."""
         self.breakpoints: list[str] = []
         """Tags of the breakpoints that are set."""
 
@@ -100,7 +113,7 @@ class Session:
             self.recorder.listen_again()
         self.started, self._killed = True, False
         late = [argument for tree in self.nodes.values() for argument in ("-blockdev", json.dumps(tree))]
-        self.machine.start([*self._arguments, *late])
+        self.machine.start([*self._arguments, *late], [operator.open() for operator in self.operators])
         self.running = True
 
     def execute(self, name: str, arguments: JsonObject, *, recorded: bool) -> Exchange:
@@ -221,8 +234,7 @@ class Session:
 
     def _ended(self) -> None:
         """Lets go of a machine that has ended, or ends it at once."""
-        self.running = False
-        self.machine.kill()
+        self.close()
         self.stdout.forget()
         self.breakpoints.clear()
 
@@ -230,3 +242,5 @@ class Session:
         """Kills the machine, if it runs, and frees what it had."""
         self.running = False
         self.machine.kill()
+        for operator in self.operators:
+            operator.close()

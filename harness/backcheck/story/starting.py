@@ -141,6 +141,15 @@ class Starting(Conversation):
 
     # Jobs that something else starts
 
+    def hmp_job(self, line: str, job_id: str) -> Job:
+        """A job that a line for the human monitor starts, `drive_backup -f disk0 t.img`; it must say nothing."""
+        exchange = self.exchange("human-monitor-command", {"command-line": line})
+        if exchange.value != "":
+            self._session.fail(line, expected="no answer", got=str(exchange.value or exchange.description))
+        job = self.job(job_id, exchange)
+        job.state("running")
+        return job
+
     def job(self, job_id: str, start: Exchange) -> Job:
         """A job that some other command started: `t.job("job0", t.exchange("blockdev-create", …))`."""
         job = Job(self._session, job_id, start)
