@@ -30,6 +30,8 @@ KEYS = [
     b"\x1b[99~\x1bx\x1b[Z\n",
     b"block_job_pa\t\t\n",
     b"info block-j\t\n",
+    b"block_job_\tpause x\n",
+    b"block_j\tx\n",
     b"drive_backup -z\n",
 ]
 END = b"quit\n"

@@ -22,7 +22,9 @@ async def add_drive(context: Context, text: str) -> None:
     try:
         drive = parse_drive(text, "")
     except OptionError as error:
-        raise DriveTextError(error.message) from error
+        wrong = DriveTextError(error.message)
+        wrong.hint = error.hint
+        raise wrong from error
     if drive.name in context.graph.backends:
         raise DriveTextError(f"Duplicate ID '{drive.name}' for drive")
     if drive.filename is None and "driver" not in drive.options and drive.has_medium:

@@ -19,10 +19,20 @@ def find_backend(context: Context, device: str | None, identity: str | None) -> 
     if device is not None:
         found = context.graph.backends.get(device)
     else:
-        found = next((guest.backend for guest in context.guests if guest.is_called(str(identity))), None)
+        return find_guest_backend(context, str(identity))
     if found is None:
-        raise no_such_device(device if device is not None else str(identity))
+        raise no_such_device(device)
     return found
+
+
+def find_guest_backend(context: Context, identity: str) -> BlockBackend:
+    """The backend of the guest's device of that id or path. Raises QmpError."""
+    guest = next((guest for guest in context.guests if guest.is_called(identity)), None)
+    if guest is None:
+        raise no_such_device(identity)
+    if not guest.has_drive(identity):
+        raise QmpError.generic("Device does not have a block device backend")
+    return guest.backend
 
 
 def find_guest(context: Context, backend: BlockBackend) -> GuestDevice | None:

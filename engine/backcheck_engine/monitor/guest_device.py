@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from backcheck_engine.block.backend import BlockBackend
+
+_PERIPHERAL: Final = "/machine/peripheral/"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,5 +26,12 @@ class GuestDevice:
 
     def is_called(self, name: str) -> bool:
         """Whether a client means this device by `name`, its id or its path."""
-        short = name.removeprefix("/machine/peripheral/")
-        return short == self.path or self.path.startswith(f"/machine/peripheral/{short}/")
+        return self.has_drive(name) or self._has_it_below(name)
+
+    def has_drive(self, name: str) -> bool:
+        """Whether `name` means that part of this device which has the drive: virtio devices have it in a backend."""
+        return name.removeprefix(_PERIPHERAL) == self.path.removeprefix(_PERIPHERAL)
+
+    def _has_it_below(self, name: str) -> bool:
+        """Whether `name` means this device, and a part of it has the drive."""
+        return self.path.startswith(f"{_PERIPHERAL}{name.removeprefix(_PERIPHERAL)}/")

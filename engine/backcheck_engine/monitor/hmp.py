@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backcheck_engine.errors import EngineError, QmpError
-from backcheck_engine.monitor.hmp_line import HmpArguments, HmpError, parse_arguments
+from backcheck_engine.monitor.hmp_line import HmpArguments, HmpError, error_text, parse_arguments
 from backcheck_engine.monitor.hmp_table import COMMANDS, INFO_COMMANDS, HmpCommand, find
 from backcheck_engine.monitor.registry import command
 from backcheck_engine.tracing import HANDLE_HMP_COMMAND
@@ -65,11 +65,12 @@ async def _run(context: Context, found: HmpCommand, text: str, full_name: str) -
     try:
         arguments = parse_arguments("|".join(found.names), found.types, text)
     except HmpError as error:
+        context.write_stdout(error.printed)
         return f'{error.message}\nTry "help {full_name}" for more information\n'
     try:
         return await found.load()(context, arguments)
     except EngineError as error:
-        return f"Error: {error.message}\n" + (f"{error.hint}\n" if error.hint else "")
+        return f"Error: {error_text(error)}"
 
 
 async def help_(context: Context, arguments: HmpArguments) -> str:

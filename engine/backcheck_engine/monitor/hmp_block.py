@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from backcheck_engine.block.backend import BlockBackend
-from backcheck_engine.errors import BlockError
 from backcheck_engine.json_value import JsonObject
 from backcheck_engine.monitor import registry
 from backcheck_engine.monitor.block_query import block_devices, named_nodes
+from backcheck_engine.monitor.device_lookup import find_guest_backend
 
 if TYPE_CHECKING:
     from backcheck_engine.monitor.context import Context
@@ -34,7 +34,7 @@ async def qemu_io(context: Context, arguments: HmpArguments) -> str:
 
     name, line = arguments.texts["device"], arguments.texts["command"]
     reply: list[str] = []
-    backend = _guest_backend(context, name) if "qdev" in arguments.flags else context.graph.backends.get(name)
+    backend = find_guest_backend(context, name) if "qdev" in arguments.flags else context.graph.backends.get(name)
     if backend is not None:
         await run_command(backend, line, context.write_stdout, report=reply.append)
         return "".join(reply)
@@ -45,13 +45,6 @@ async def qemu_io(context: Context, arguments: HmpArguments) -> str:
     finally:
         await own.close()
     return "".join(reply)
-
-
-def _guest_backend(context: Context, name: str) -> BlockBackend:
-    for guest in context.guests:
-        if guest.is_called(name):
-            return guest.backend
-    raise BlockError(f"Device '{name}' not found")
 
 
 async def info_block(context: Context, arguments: HmpArguments) -> str:

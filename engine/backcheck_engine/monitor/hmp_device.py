@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backcheck_engine.errors import DriveTextError, EngineError
+from backcheck_engine.monitor.hmp_line import error_text
 from backcheck_engine.monitor.medium import MediumArguments
 from backcheck_engine.monitor.medium import eject as eject_medium
 from backcheck_engine.monitor.unplug import DeviceDel
@@ -30,7 +31,7 @@ async def drive_add(context: Context, arguments: HmpArguments) -> str:
     except EngineError as error:
         if context.release >= QEMU_11_1 and not isinstance(error, DriveTextError):
             raise
-        return f"{error.message}\n"
+        return error_text(error)
     return "" if "node" in arguments.flags else "OK\n"
 
 
@@ -41,7 +42,7 @@ async def drive_del(context: Context, arguments: HmpArguments) -> str:
     except EngineError as error:
         if context.release >= QEMU_11_1:
             raise
-        return f"{error.message}\n"
+        return error_text(error)
     return ""
 
 

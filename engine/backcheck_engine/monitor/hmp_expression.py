@@ -69,11 +69,23 @@ class _Reader:
                 raise ExpressionError("')' expected")
             self._next()
             return value
+        if first == "'":
+            return self._character()
         if first == "$":
             raise ExpressionError("unknown register")
         if not first:
             raise ExpressionError("unexpected end of expression")
         return self._number()
+
+    def _character(self) -> int:
+        """A character between single quotes, which need not be escaped."""
+        if len(self.rest) == 1:
+            raise ExpressionError("character constant expected")
+        if self.rest[2:3] != "'":
+            raise ExpressionError("missing terminating ' character")
+        value = ord(self.rest[1])
+        self._skip(len("'A'"))
+        return value
 
     def _number(self) -> int:
         found = _NUMBER.match(self.rest)

@@ -15,12 +15,26 @@ from backcheck_engine.errors import EngineError
 
 _EXPECTED: Final = {"B": "block device name expected", "s": "string expected", "F": "filename expected"}
 _ESCAPES: Final = {"n": "\n", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([bBkKmMgGtT]?)")
-_SHIFTS: Final = {"b": 0, "k": 10, "": 20, "m": 20, "g": 30, "t": 40}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([bBkKmMgGtTpPeE]?)")
+_SHIFTS: Final = {"b": 0, "k": 10, "": 20, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
+_MAX_SIZE: Final = (1 << 63) - 1
 
 
 class HmpError(EngineError):
-    """What the human monitor prints instead of running a command."""
+    """What the human monitor says instead of running a command; `printed` goes to the program's standard output."""
+
+    def __init__(self, message: str, printed: str = "") -> None:
+        super().__init__(message)
+        self.printed = printed
+
+
+def error_text(error: EngineError) -> str:
+    """An error and its hint, each on a line."""
+    return f"{error.message}\n" + (f"{error.hint}\n" if error.hint else "")
+
+
+class _QuoteError(Exception):
+    """What is wrong with a word in quotes, in QEMU's words."""
 
 
 class ArgumentType(NamedTuple):
@@ -68,7 +82,11 @@ def parse_arguments(command: str, specification: str, text: str) -> HmpArguments
         if kind.letter in _NUMBERS:
             arguments.sizes[kind.name], text = _NUMBERS[kind.letter](text)
             continue
-        word, text = _take_word(text)
+        try:
+            word, text = _take_word(text)
+        except _QuoteError as error:
+            expected = _EXPECTED.get(kind.letter, _EXPECTED["s"])
+            raise HmpError(f"{command}: {expected}", f"{error}\n") from error
         if kind.letter == "b":
             if word not in ("on", "off"):
                 raise HmpError("Expected 'on' or 'off'")
@@ -95,7 +113,7 @@ def _take_flag(command: str, kind: ArgumentType, later: list[ArgumentType], text
 
 
 def _take_word(text: str) -> tuple[str | None, str]:
-    """The first word, quoted or not, and the rest; None when there is none."""
+    """The first word, quoted or not, and the rest; None when there is none. Raises _QuoteError."""
     if not text:
         return None, ""
     if not text.startswith('"'):
@@ -107,12 +125,14 @@ def _take_word(text: str) -> tuple[str | None, str]:
             position += 1
             escape = text[position : position + 1]
             if escape not in _ESCAPES:
-                return None, ""
+                raise _QuoteError(f"unsupported escape code: '\\{escape}'")
             word += _ESCAPES[escape]
         else:
             word += text[position]
         position += 1
-    return (word, text[position + 1 :]) if position < len(text) else (None, "")
+    if position >= len(text):
+        raise _QuoteError("unterminated string")
+    return word, text[position + 1 :]
 
 
 def _take_number(text: str) -> tuple[int, str]:
@@ -130,10 +150,12 @@ def _take_size(text: str) -> tuple[int, str]:
     match = _SIZE.match(text)
     if not match:
         raise HmpError("invalid size")
-    size = float(match[1]) * (1 << _SHIFTS[match[2].lower()])
-    if size >= 1 << 64:
+    whole, _, fraction = match[1].partition(".")
+    unit = 1 << _SHIFTS[match[2].lower()]
+    size = int(whole) * unit + int(float(f"0.{fraction}") * unit)
+    if size > _MAX_SIZE or (unit == 1 and fraction.strip("0")):
         raise HmpError("invalid size")
-    return int(size), text[match.end() :]
+    return size, text[match.end() :]
 
 
 _NUMBERS: Final = {"o": _take_size, "l": _take_number}

@@ -144,7 +144,7 @@ class LineEditor:
             self._cursor = len(self._line)
 
     def _complete_word(self) -> str:
-        """Complete the word before the cursor as far as it is certain; where it is not, list what it may be."""
+        """Complete the word before the cursor as far as it is certain; where that is not all, list what it may be."""
         before = self._line[: self._cursor]
         word = before[before.rfind(" ") + 1 :]
         offers = self._complete(before)
@@ -154,9 +154,7 @@ class LineEditor:
             self._insert(offers[0][len(word) :] + " ")
             return ""
         common = _common_start(offers)
-        if len(common) > len(word):
-            self._insert(common[len(word) :])
-            return ""
+        self._insert(common[len(word) :])
         shown = "\r\n" + _in_columns(offers) + self._prompt
         self._shown, self._shown_cursor = "", 0
         return shown
