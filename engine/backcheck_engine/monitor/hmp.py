@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine.errors import EngineError, QmpError
 from backcheck_engine.monitor.hmp_line import HmpArguments, HmpError, error_text, parse_arguments
-from backcheck_engine.monitor.hmp_table import COMMANDS, INFO_COMMANDS, HmpCommand, find
+from backcheck_engine.monitor.hmp_table import COMMANDS, INFO_COMMANDS, HmpCommand, commands, find
 from backcheck_engine.monitor.registry import command
 from backcheck_engine.tracing import HANDLE_HMP_COMMAND
 
@@ -39,7 +39,7 @@ async def run_line(context: Context, line: str) -> str:
     name, _, rest = line.strip().partition(" ")
     if not name:
         return ""
-    found = find(COMMANDS, name)
+    found = find(commands(context.release), name)
     if found is None:
         return f"unknown command: '{name}'\n"
     rest = rest.lstrip(" ")
@@ -76,10 +76,10 @@ async def _run(context: Context, found: HmpCommand, text: str, full_name: str) -
 async def help_(context: Context, arguments: HmpArguments) -> str:
     name, _, item = arguments.texts.get("name", "").partition(" ")
     if not name:
-        return "".join(entry.help_line() for entry in COMMANDS)
+        return "".join(entry.help_line() for entry in commands(context.release))
     if name == "info" and not item:
         return await info(context, arguments)
-    table, prefix = (INFO_COMMANDS, "info ") if name == "info" else (COMMANDS, "")
+    table, prefix = (INFO_COMMANDS, "info ") if name == "info" else (commands(context.release), "")
     found = find(table, item.strip() or name)
     return found.help_line(prefix) if found else f"unknown command: '{arguments.texts['name']}'\n"
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
+
+from backcheck_engine.release import QEMU_7_2, Release
 
 if TYPE_CHECKING:
     from backcheck_engine.monitor.context import Context
@@ -166,6 +169,18 @@ INFO_COMMANDS: Final = (
     HmpCommand(("uuid",), "", "", "show the current VM UUID", "hmp_machine:info_uuid"),
     HmpCommand(("version",), "", "", "show the version of QEMU", "hmp_machine:info_version"),
 )
+
+
+_NAMES_BEFORE_6_0: Final = {"quit": ("q", "quit"), "cont": ("c", "cont"), "stop": ("stop",)}
+"""First name -> the names that a command had."""
+
+
+@cache
+def commands(release: Release) -> tuple[HmpCommand, ...]:
+    """The commands with the names of a release."""
+    if release >= QEMU_7_2:
+        return COMMANDS
+    return tuple(entry._replace(names=_NAMES_BEFORE_6_0.get(entry.names[0], entry.names)) for entry in COMMANDS)
 
 
 def find(table: tuple[HmpCommand, ...], name: str) -> HmpCommand | None:
