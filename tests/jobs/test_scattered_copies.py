@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from backcheck_engine.block.graph import Graph
 from backcheck_engine.block.opening import open_node
-from backcheck_engine.block.request import Buffer, RequestFlag
+from backcheck_engine.block.request import Buffer, Range, RequestFlag
 from backcheck_engine.drivers.creation import create_image
 from backcheck_engine.drivers.protocol.file import FileDriver
 from backcheck_engine.errors import BlockError
@@ -95,6 +96,9 @@ def test_what_cannot_be_written_together_is_written_one_by_one(tmp_path: Path, m
             raise BlockError.from_errno(errno.ENOSPC)
         await write(driver, offset, data, flags)
 
+    async def refuse_scattered(driver: FileDriver, ranges: Sequence[Range], data: memoryview) -> int:
+        return 0
+
     async def story() -> None:
         graph, jobs = Graph(), JobList(lambda event, data: None)
         for image in (source, target):
@@ -105,6 +109,7 @@ def test_what_cannot_be_written_together_is_written_one_by_one(tmp_path: Path, m
         for cluster in range(0, SIZE // CLUSTER, 3):
             await guest.backend.pwrite(cluster * CLUSTER, b"\x5a" * CLUSTER)
         monkeypatch.setattr(FileDriver, "pwrite", refuse_long)
+        monkeypatch.setattr(FileDriver, "pwrite_scattered", refuse_scattered)
         action = DriveBackupAction(
             graph,
             jobs,

@@ -164,6 +164,7 @@ class BlockCopyCall:
             while len(self._workers) >= WORKERS_TOGETHER and not self._is_over:
                 await self._wait()
             chunks = await self._gather(chunk)
+            self._chunks_at_a_stretch += len(chunks) - 1
             work = self._work_together(chunks) if len(chunks) > 1 else self._work(chunk, method, is_long)
         else:
             work = self._work(chunk, method, is_long)

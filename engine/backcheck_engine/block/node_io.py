@@ -56,7 +56,8 @@ class NodeIO(NodeZeroes):
         requests = [self._begin(RequestKind.WRITE, offset, length) for offset, length in ranges]
         try:
             count = await self.driver.pwrite_scattered(ranges, data)
-            for offset, length in ranges[:count]:
+            # The last first: when the image has grown, its parents hear of it once.
+            for offset, length in reversed(ranges[:count]):
                 self._finish_write(offset, length)
             return count
         finally:

@@ -127,6 +127,11 @@ class FileDriver(Driver):
             return 0
         return file_io.read_scattered(self._fd, ranges, buffer)
 
+    async def pwrite_scattered(self, ranges: Sequence[Range], data: memoryview) -> int:
+        if self._direct or any(length > INLINE_BYTES for _, length in ranges):
+            return 0
+        return file_io.write_scattered(self._fd, ranges, data)
+
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
         try:
             if len(data) <= INLINE_BYTES:

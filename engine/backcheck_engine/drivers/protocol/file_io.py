@@ -50,6 +50,18 @@ def write_fully(fd: int, data: Buffer, offset: int) -> None:
         done += count
 
 
+def write_scattered(fd: int, ranges: Sequence[Range], data: memoryview) -> int:
+    """Write ranges whose data lies one behind the other, up to the first that fails; how many."""
+    start = 0
+    for index, (offset, length) in enumerate(ranges):
+        try:
+            write_fully(fd, data[start : start + length], offset)
+        except OSError:
+            return index
+        start += length
+    return len(ranges)
+
+
 def read_direct(fd: int, length: int, offset: int) -> Buffer:
     """`read_fully` for a descriptor with O_DIRECT: through memory that begins on a page."""
     with mmap.mmap(-1, max(length, 1)) as buffer:

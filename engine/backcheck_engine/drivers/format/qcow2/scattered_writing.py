@@ -45,9 +45,7 @@ class ScatteredWriter:
                 if count < _FEWEST:
                     return 0
                 allocations = await self._placer.place_together_locked(ranges[:count])
-            host, length = allocations[0].host, sum(length for _, length in ranges[:count])
-            await self._writer.check_data_write(host, length)
-            await image.data.pwrite(host, data[:length])
+            await self._write_data(allocations, data)
         except BaseException as error:
             for allocation in allocations:
                 await self._writer.abort(allocation)
@@ -59,6 +57,15 @@ class ScatteredWriter:
         except BlockError:
             return 0
         return count
+
+    async def _write_data(self, allocations: Sequence[Allocation], data: memoryview) -> None:
+        """Write to places side by side, the short pieces that they are, or else all at once."""
+        host = allocations[0].host
+        places = [(allocation.host, allocation.end - allocation.offset) for allocation in allocations]
+        length = sum(places[-1]) - host
+        await self._writer.check_data_write(host, length)
+        if await self._image.data.pwrite_scattered(places, data) < len(places):
+            await self._image.data.pwrite(host, data[:length])
 
     async def _count_new(self, ranges: Sequence[Range]) -> int:
         """How many of the first `ranges` can be given new places. Call it under the metadata lock."""
