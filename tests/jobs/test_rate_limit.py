@@ -48,6 +48,13 @@ def test_a_chunk_of_a_second_is_followed_by_the_next_a_second_later() -> None:
     assert rate.delay_s() == 0.0
 
 
+def test_what_was_charged_counts_also_for_who_asks_late() -> None:
+    rate, clock = limit(1)
+    rate.charge(MiB)
+    clock.now += 10 * SLICE_S
+    assert rate.delay_s() > 3600
+
+
 def test_a_higher_speed_counts_at_once_and_what_was_charged_stays() -> None:
     rate, _ = limit(1)
     rate.charge(MiB)
