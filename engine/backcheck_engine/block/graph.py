@@ -138,6 +138,8 @@ class Graph:
         child = Child(
             name, node, owner=owner, role=role, permissions=permissions, shared=shared, stays_at_node=stays_at_node
         )
+        if isinstance(owner, Node) and _leads_to(node, child):
+            raise BlockError(f"Making '{node.node_name}' a {name} child of '{owner.node_name}' would create a cycle")
         with GraphChange() as change:
             if isinstance(owner, Node):
                 needed = owner.permissions_on(child, *owner.cumulative_permissions())
