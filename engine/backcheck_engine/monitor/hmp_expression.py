@@ -96,6 +96,9 @@ class _Reader:
             octal = re.match("[0-7]+", digits)
             assert octal is not None
             digits, value = octal[0], int(octal[0], 8)
+        elif digits.isdecimal() and len(digits) > len(str(1 << _BITS)):
+            # Python refuses to read numbers of some thousand digits.
+            raise ExpressionError("number too large")
         else:
             value = int(digits, 0)
         if value >= 1 << _BITS:

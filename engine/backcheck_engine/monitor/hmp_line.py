@@ -151,6 +151,10 @@ def _take_size(text: str) -> tuple[int, str]:
     if not match:
         raise HmpError("invalid size")
     whole, _, fraction = match[1].partition(".")
+    whole = whole.lstrip("0") or "0"
+    if len(whole) > len(str(_MAX_SIZE)):
+        # Python refuses to read numbers of some thousand digits.
+        raise HmpError("invalid size")
     unit = 1 << _SHIFTS[match[2].lower()]
     size = int(whole) * unit + int(float(f"0.{fraction}") * unit)
     if size > _MAX_SIZE or (unit == 1 and fraction.strip("0")):
