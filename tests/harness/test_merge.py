@@ -55,6 +55,13 @@ def test_formats_and_releases_are_joined_in_one_guard() -> None:
     assert "[qemu>=11.1 raw] event STOP\n" in merged(texts)
 
 
+def test_what_only_some_say_before_the_first_step_has_a_guard_at_each_line() -> None:
+    texts = {**dict.fromkeys(RELEASES, SAME), "5.2": "-> stop\n<- {}\n"}
+    assert merged(texts) == (
+        "[qemu<7.2] -> stop\n[qemu<7.2] <- {}\n\n[qemu>=7.2] == x\n-> query-jobs\n<- []\njob0: created running\n"
+    )
+
+
 def test_a_step_that_only_some_have_has_the_guard_at_its_heading() -> None:
     texts = {**dict.fromkeys(RELEASES, SAME), "5.2": SAME + "\n== more\n-> stop\n<- {}\n"}
     assert merged(texts) == SAME + "\n[qemu<7.2] == more\n-> stop\n<- {}\n"

@@ -31,6 +31,7 @@ def merge(answers: Mapping[Context, Answer], old: Sequence[GoldenStep] = ()) -> 
     Raises GoldenError when two implementations of one release and format answered differently.
     """
     preferred = _old_guards(old)
+    answers = {context: _with_a_beginning(answer) for context, answer in answers.items()}
     tested = frozenset(answers)
     steps = []
     for step in _interleave({context: _numbered(answer) for context, answer in answers.items()}, lambda pair: pair):
@@ -42,7 +43,14 @@ def merge(answers: Mapping[Context, Answer], old: Sequence[GoldenStep] = ()) -> 
             GoldenStep(title=title, guard=guard, lines=_only_where(lines, guard, here))
             for guard in covering_guards(here, tested, preferred.get(f"== {title}", ()))
         ]
-    return tuple(steps)
+    return tuple(step for step in steps if step.lines or step.title is not None)
+
+
+def _with_a_beginning(answer: Answer) -> Answer:
+    """The answer with what comes before the first step, if only nothing: that has no heading to put a guard on."""
+    if any(step.title is None for step in answer):
+        return answer
+    return (AnswerStep(title=None, entries=()), *answer)
 
 
 def guard_complaints(steps: Sequence[GoldenStep], tested: Iterable[Context]) -> list[str]:
