@@ -19,6 +19,8 @@ LONG_ZERO_FROM_BYTES: Final = 16 * 1024 * 1024
 """From which length on a zero area is written in pieces longer than a chunk."""
 SCATTERED_BYTES: Final = 64 * 1024
 """Up to which length chunks that are apart from each other are copied in one go."""
+TOGETHER_BYTES: Final = CHUNK_BYTES
+"""How much is copied in one go."""
 WORKERS_TOGETHER: Final = 2
 """How many such copies are in flight: with fresh memory for more of them most of the time would go into page faults."""
 CHUNKS_AT_A_STRETCH: Final = 32
@@ -192,21 +194,24 @@ class BlockCopyCall:
         return self._is_scattered_worthwhile
 
     async def _gather(self, first: Chunk) -> list[Chunk]:
-        """Take the short chunks of data that follow, up to a chunk's worth altogether."""
+        """Take the short chunks of data that follow, up to `TOGETHER_BYTES` altogether."""
         chunks, total = [first], first.length
         bitmap = self._state.bitmap
-        while not self._is_over and total < CHUNK_BYTES:
-            start = bitmap.next_dirty(chunks[-1].end, self._end)
-            if start is None:
+        while not self._is_over and total < TOGETHER_BYTES:
+            run = bitmap.next_dirty_run(chunks[-1].end, self._end, self._max_chunk)
+            if run is None:
                 break
-            area = await self._area_at(start)
-            run = bitmap.next_dirty_run(start, area.end, self._max_chunk)
-            if area.method is not CopyMethod.DATA or run is None:
+            start, length = run
+            if not self._area.start <= start < self._area.end:
+                # Meanwhile a guest's write may take what was found.
+                await self._area_at(start)
+                continue
+            if self._area.method is not CopyMethod.DATA or start + length > self._area.end:
                 break
-            if not self._state.cluster_size <= run[1] <= min(SCATTERED_BYTES, CHUNK_BYTES - total):
+            if not self._state.cluster_size <= length <= min(SCATTERED_BYTES, TOGETHER_BYTES - total):
                 break
             chunks.append(self._take(run))
-            total += run[1]
+            total += length
         return chunks
 
     async def _be_fair(self) -> None:
@@ -254,7 +259,7 @@ class BlockCopyCall:
         failures: Sequence[CopyFailure | None] = ()
         self._chunks_in_flight += len(chunks)
         try:
-            failures = await self._scattered.copy([(chunk.offset, chunk.length) for chunk in chunks], CHUNK_BYTES)
+            failures = await self._scattered.copy([(chunk.offset, chunk.length) for chunk in chunks], TOGETHER_BYTES)
             self._failure = self._failure or next(filter(None, failures), None)
         finally:
             self._chunks_in_flight -= len(chunks)
