@@ -190,6 +190,5 @@ class DirtyBitmap:
         stop = self.size if end is None else min(end, self.size)
         if offset >= stop:
             return None
-        first, last = self._units(offset, stop - offset)
-        unit = self._bits.find(value, first, last)
+        unit = self._bits.find(value, offset >> self._shift, ((stop - 1) >> self._shift) + 1)
         return None if unit < 0 else max(offset, unit << self._shift)

@@ -9,7 +9,7 @@ from backcheck_engine.block.node_requests import NONE
 from backcheck_engine.block.node_zeroes import NodeZeroes
 from backcheck_engine.block.padding import is_aligned
 from backcheck_engine.block.request import MAX_IMAGE_BYTES, BlockStatus, Buffer, Range, RequestFlag
-from backcheck_engine.block.tracking import RequestKind
+from backcheck_engine.block.tracking import RequestKind, TrackedRequest
 from backcheck_engine.block.zeroes import is_zero
 from backcheck_engine.errors import BlockError
 from backcheck_engine.tracing import BDRV_CO_PREADV, BDRV_CO_PWRITEV
@@ -35,12 +35,11 @@ class NodeIO(NodeZeroes):
         size = self._node.size
         if any(offset + length > size for offset, length in ranges):
             return 0
-        requests = [self._begin(RequestKind.READ, offset, length) for offset, length in ranges]
+        requests = self._begin_all(RequestKind.READ, ranges)
         try:
             return await self.driver.pread_scattered(ranges, buffer)
         finally:
-            for request in requests:
-                self._end(request)
+            self._end_all(requests)
 
     async def pwrite_scattered(self, ranges: Sequence[Range], data: memoryview) -> int:
         """Write the first of several separate ranges, whose data lies one behind the other; how many that was.
@@ -53,7 +52,7 @@ class NodeIO(NodeZeroes):
         ranges = ranges[: self._count_before_zeroes(ranges, data)]
         if len(ranges) < 2:
             return 0
-        requests = [self._begin(RequestKind.WRITE, offset, length) for offset, length in ranges]
+        requests = self._begin_all(RequestKind.WRITE, ranges)
         try:
             count = await self.driver.pwrite_scattered(ranges, data)
             # The last first: when the image has grown, its parents hear of it once.
@@ -61,8 +60,16 @@ class NodeIO(NodeZeroes):
                 self._finish_write(offset, length)
             return count
         finally:
-            for request in requests:
-                self._end(request)
+            self._end_all(requests)
+
+    def _begin_all(self, kind: RequestKind, ranges: Sequence[Range]) -> list[TrackedRequest]:
+        self.in_flight += 1
+        return [self.tracker.begin(kind, offset, length) for offset, length in ranges]
+
+    def _end_all(self, requests: Sequence[TrackedRequest]) -> None:
+        for request in requests:
+            self.tracker.end(request)
+        self._leave()
 
     @property
     def _handles_each_request(self) -> bool:
