@@ -11,7 +11,9 @@ from backcheck_engine.block.io_threads import run_in_thread
 from backcheck_engine.block.options import bad_choice
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import SECTOR_SIZE
+from backcheck_engine.complaints import complain
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, OptionKind
+from backcheck_engine.drivers.protocol.extent_size import DEFAULT_HINT, MAX_HINT, set_extent_size
 from backcheck_engine.errors import BlockError, OptionError
 
 if TYPE_CHECKING:
@@ -40,7 +42,12 @@ async def create_from_options(filename: str, options: CreateOptions) -> None:
     preallocation = options.text("preallocation") or "off"
     if preallocation not in (*PREALLOCATIONS, "metadata"):
         raise OptionError(f"invalid parameter value: {preallocation}")
-    await create_file(_path(filename), size, preallocation=preallocation)
+    await create_file(_path(filename), size, preallocation=preallocation, extent_size=chosen_extent_size(options))
+
+
+def chosen_extent_size(options: CreateOptions) -> int | None:
+    """The hint that somebody chose, in bytes, or None."""
+    return options.number("extent_size_hint") if options.get("extent_size_hint") is not None else None
 
 
 async def create_from_qapi(options: JsonObject) -> None:
@@ -49,21 +56,26 @@ async def create_from_qapi(options: JsonObject) -> None:
     preallocation = options.get("preallocation", "off")
     assert isinstance(filename, str)
     assert isinstance(size, int)
+    hint = options.get("extent-size-hint")
     assert isinstance(preallocation, str)
+    assert isinstance(hint, int | None)
     if preallocation not in PREALLOCATIONS and preallocation != "metadata":
         raise bad_choice("preallocation", preallocation)
-    await create_file(filename, size, preallocation=preallocation)
+    await create_file(filename, size, preallocation=preallocation, extent_size=hint)
 
 
-async def create_file(path: str, size: int, *, preallocation: str = "off") -> None:
+async def create_file(path: str, size: int, *, preallocation: str = "off", extent_size: int | None = None) -> None:
     """Make `path` a regular file of `size` zero bytes, whatever it was before. Raises BlockError in QEMU's words.
 
-    What the mode `metadata` says makes sense for formats only; it is refused when the file is there.
+    What the mode `metadata` says makes sense for formats only; it is refused when the file is there. extent_size: the
+    hint in bytes for the file system, 0 for none; QEMU's own, which need not be taken, if nobody chose one.
     """
-    await run_in_thread(_create, path, size, preallocation)
+    if extent_size is not None and extent_size > MAX_HINT:
+        raise BlockError("Extent size hint is too large", errno.EINVAL)
+    await run_in_thread(_create, path, size, preallocation, extent_size)
 
 
-def _create(path: str, size: int, preallocation: str) -> None:
+def _create(path: str, size: int, preallocation: str, extent_size: int | None) -> None:
     from backcheck_engine.drivers.protocol.file import resize_file
     from backcheck_engine.drivers.protocol.image_locks import ImageLocks, locks_work
 
@@ -80,9 +92,22 @@ def _create(path: str, size: int, preallocation: str) -> None:
         except OSError as error:
             code = error.errno or errno.EIO
             raise BlockError(f"Failed to resize file: {os.strerror(code)}", code) from error
+        _hint(fd, extent_size)
         resize_file(fd, size, preallocation)
     finally:
         os.close(fd)
+
+
+def _hint(descriptor: int, extent_size: int | None) -> None:
+    """Tell the file system; that it does not take the hint matters to who chose one."""
+    hint = DEFAULT_HINT if extent_size is None else extent_size
+    if not hint:
+        return
+    try:
+        set_extent_size(descriptor, hint)
+    except OSError as error:
+        if extent_size is not None:
+            complain(f"warning: Failed to set extent size hint: {os.strerror(error.errno or 0)}")
 
 
 def _path(filename: str) -> str:

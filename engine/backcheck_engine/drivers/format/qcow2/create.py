@@ -16,7 +16,7 @@ from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.options import bad_choice
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import SECTOR_SIZE
-from backcheck_engine.drivers.creation.file import create_file
+from backcheck_engine.drivers.creation.file import chosen_extent_size, create_file
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, OptionKind
 from backcheck_engine.drivers.format.qcow2.driver import Qcow2Driver
 from backcheck_engine.drivers.format.qcow2.header import (
@@ -196,7 +196,7 @@ async def create_from_options(graph: Graph, filename: str, options: CreateOption
         backing_file=options.text("backing_file"),
         backing_format=options.text("backing_fmt"),
     )
-    await create_file(filename.removeprefix("file:"), 0)
+    await create_file(filename.removeprefix("file:"), 0, extent_size=chosen_extent_size(options))
     file = await _open_new_file(graph, filename)
     data = None
     try:
