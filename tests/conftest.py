@@ -44,3 +44,9 @@ def repetitions(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """How many rounds of ``full`` to make: all of them in a soak, else a tenth, at least one."""
     soak = request.config.getoption("--soak")
     return lambda full: full if soak else max(1, full // SOAK_FACTOR)
+
+
+@pytest.fixture(scope="session")
+def soak(request: pytest.FixtureRequest) -> bool:
+    """Whether the long random tests run in full."""
+    return bool(request.config.getoption("--soak"))

@@ -12,10 +12,10 @@ from tests.soak.lines import Line
 from tests.soak.watched import LONGEST_S, Watched, connected, engine
 
 MiB = 1 << 20
-MOST_KEPT = 64 * MiB
+MOST_KEPT = 60 * MiB
 """More than an engine takes that keeps a little for each client, and less than what these say."""
 LONG_ID = "j" * (256 << 10)
-JOBS = 50
+JOBS = 36
 """Each makes six events, which hold its id."""
 
 

@@ -20,7 +20,7 @@ from tests.soak.messages import Messages
 from tests.soak.test_qmp_fuzz import DRIVES, make_images
 from tests.soak.watched import LONGEST_S, Watched, connected, engine
 
-PIECES = 10_000
+PIECES = 5_000
 A_SESSION = 250
 KEYS = (
     b"\x1b[A\x1b[B\x1b[C\x1b[D",

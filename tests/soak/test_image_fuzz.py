@@ -92,7 +92,8 @@ def folder_with_seeds(seeds: Path, tmp_path: Path) -> Path:
 
 
 @needs_qemu
-def test_tools(seeds: tuple[Path, list[Seed]], tmp_path: Path, repetitions: Callable[[int], int]) -> None:
+def test_tools(seeds: tuple[Path, list[Seed]], tmp_path: Path, repetitions: Callable[[int], int], soak: bool) -> None:
+    """In a soak all commands see each image, else one of them."""
     folder = folder_with_seeds(seeds[0], tmp_path)
     image = folder / "image"
     tools = Tools(folder)
@@ -102,7 +103,7 @@ def test_tools(seeds: tuple[Path, list[Seed]], tmp_path: Path, repetitions: Call
             seed = generator.choice(seeds[1])
             content = damaged(seed, generator)
             image.write_bytes(content)
-            for command in COMMANDS:
+            for command in COMMANDS if soak else [generator.choice(COMMANDS)]:
                 names = {"IMAGE": "image", "SEED": seed.name}
                 words = [names.get(word, word) for word in command]
                 status, complaint = tools.run(words)
@@ -116,9 +117,9 @@ def test_tools(seeds: tuple[Path, list[Seed]], tmp_path: Path, repetitions: Call
 
 
 @needs_qemu
-def test_engine(seeds: tuple[Path, list[Seed]], tmp_path: Path, repetitions: Callable[[int], int]) -> None:
+def test_engine(seeds: tuple[Path, list[Seed]], tmp_path: Path, soak: bool) -> None:
     peak = 0
-    rest = list(numbers(repetitions(IMAGES)))
+    rest = list(numbers(IMAGES if soak else FOR_ONE_ENGINE))
     while rest:
         folder = folder_with_seeds(seeds[0], tmp_path)
         peak = max(peak, _play(folder, seeds[1], rest[:FOR_ONE_ENGINE]))
