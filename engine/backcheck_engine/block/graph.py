@@ -33,6 +33,8 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         """By node-name, in the order in which they came; generated names too."""
+        self.being_opened: set[Node] = set()
+        """Nodes that have a name already, and no driver that can be used."""
         self.backends: dict[str, BlockBackend] = {}
         """The named ones (a -drive's id), in the order in which they came."""
         self.throttle_groups = ThrottleGroups()

@@ -154,7 +154,11 @@ class _Opening:
                     "Cannot reference an existing block device with additional options or a new filename",
                     errno.EINVAL,
                 )
-            return self.graph.find_device_or_node(reference).ref()
+            node = self.graph.find_device_or_node(reference)
+            if node in self.graph.being_opened and node is not self.inherited.parent:
+                # Only below itself can a client name a node that is not open yet. QEMU aborts.
+                raise BlockError(f"Node '{node.node_name}' is not open yet", errno.EINVAL)
+            return node.ref()
         if self.inherited.depth > MAX_DEPTH:
             raise _TooDeep("Too many levels of images", errno.ELOOP)
         self._join_json_filename()
@@ -269,12 +273,15 @@ class _Opening:
 
     async def _open_driver(self, chosen: type[Driver]) -> None:
         opener = Opener(self.node, self.options, self.inherited, no_backing=self.no_backing)
+        self.graph.being_opened.add(self.node)
         try:
             await chosen.open(opener)
         except BaseException:
             # A driver that did not open cleans up after itself; there is nothing to close.
             NoDriver(self.node)
             raise
+        finally:
+            self.graph.being_opened.discard(self.node)
         try:
             self.node.refresh_size()
         except BlockError as error:
