@@ -124,6 +124,17 @@ class TestPairs:
         )
         assert lane == ["running", "paused", "running", "aborting"]
 
+    def test_a_shutdown_resumes_a_paused_job_once(self) -> None:
+        lane = job_lane(
+            "job0: created running",
+            "-> job-pause id=job0",
+            "job0: paused",
+            "<- {}",
+            "event SHUTDOWN guest=false reason=host-signal",
+            "job0: running paused running paused running aborting",
+        )
+        assert lane == ["created", "running", "paused", "running", "aborting"]
+
     def test_a_pause_without_an_end_stays(self) -> None:
         assert job_lane("job0: created running paused") == ["created", "running", "paused"]
 

@@ -5,12 +5,14 @@ stays, while something of that job is open:
 
 - a verb that pauses or resumes it, from the command until its refusal, or until the job runs again after a resume;
 - an error with action=stop, until the job runs again after a resume.
+
+A machine that goes down resumes all its jobs, to cancel them.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from backcheck.transcript import Command, Entry, JobEvent, JobStatus, Reply
+from backcheck.transcript import Command, Entry, JobEvent, JobStatus, OtherEvent, Reply
 
 # A command -> the argument that names the job, and whether it resumes.
 _VERBS = {
@@ -79,6 +81,10 @@ class _Conversation:
         if entry.name == "BLOCK_JOB_ERROR" and entry.data.get("action") == "stop":
             job.open = True
 
+    def shutdown(self) -> None:
+        for job in self.jobs.values():
+            job.resuming = job.resuming or job.open
+
     def status(self, entry: JobStatus) -> None:
         job = self.job(entry.job)
         if entry.status == "running" and job.paused_at is not None:
@@ -106,6 +112,8 @@ def paused_running_pairs(entries: Iterable[Entry]) -> set[int]:
                 conversation.event(entry)
             case JobStatus():
                 conversation.status(entry)
+            case OtherEvent(name="SHUTDOWN"):
+                conversation.shutdown()
     return conversation.dropped
 
 
