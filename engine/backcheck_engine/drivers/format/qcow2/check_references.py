@@ -47,6 +47,8 @@ class References:
         self._file_size = image.file.size
         self.counts: array[int] = array("I", bytes(4 * self._geometry.clusters(self._file_size)))
         self.needs_rebuild = False
+        self._empty: set[int] = set()
+        """Tables without entries; a damaged L1 table may name one many times."""
         self._repaired: list[int] = []
         """Entries of the present table that were put right, when it lies where no table can be."""
 
@@ -122,8 +124,11 @@ class References:
 
     async def _count_l2(self, table_offset: int, *, is_active: bool) -> None:
         """Count the references of an L2 table's entries."""
+        if table_offset in self._empty:
+            return
         table = await self._table(table_offset)
         if not any(table):
+            self._empty.add(table_offset)
             return
         frontier = [0]
         words = self._geometry.l2_words
