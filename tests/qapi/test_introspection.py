@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -23,10 +24,13 @@ FEWER_TYPES = ("object-add",)
 
 def schema_of(program: list[str], environment: dict[str, str]) -> dict[str, Entry]:
     """The entries of a program's schema, by name."""
-    done = subprocess.run(
-        [*program, *ARGUMENTS], input=CONVERSATION, capture_output=True, check=True, env=environment, timeout=60
-    )
-    replies = [json.loads(line) for line in done.stdout.splitlines()]
+    # Into a file: QEMU ends without waiting for a reader that is slower than it.
+    with tempfile.TemporaryFile() as output:
+        subprocess.run(
+            [*program, *ARGUMENTS], input=CONVERSATION, stdout=output, check=True, env=environment, timeout=60
+        )
+        output.seek(0)
+        replies = [json.loads(line) for line in output]
     entries = next(reply["return"] for reply in replies if isinstance(reply.get("return"), list))
     return {entry["name"]: entry for entry in entries}
 
