@@ -7,56 +7,28 @@ from typing import TYPE_CHECKING, Final
 
 from backcheck_engine import version
 from backcheck_engine.monitor.line_editor import LineEditor
+from backcheck_engine.monitor.monitor import Monitor
 
 if TYPE_CHECKING:
     from backcheck_engine.json_value import JsonObject
     from backcheck_engine.monitor.channel import Channel
     from backcheck_engine.monitor.dispatcher import Dispatcher
-    from backcheck_engine.monitor.endpoint import Endpoint
 
 PROMPT: Final = "(qemu) "
 MAX_BACKLOG: Final = 1 << 20
 """How much output a client may leave before it is no longer read."""
 ECHO_SIZE: Final = 64 << 10
 """How much is echoed at once: a single key may move the cursor along a whole line."""
-PATIENCE_S: Final = 1.0
 
 
-class HumanMonitor:
-    """One monitor; serves one client at a time, those that its endpoint brings."""
-
-    def __init__(self, endpoint: Endpoint, dispatcher: Dispatcher) -> None:
-        self._endpoint: Final = endpoint
-        self._dispatcher: Final = dispatcher
-        self._client: HumanClient | None = None
-
-    def start(self) -> None:
-        """Let clients in."""
-        self._endpoint.start(self._connected)
+class HumanMonitor(Monitor["HumanClient"]):
+    """A monitor for people."""
 
     def send_event(self, event: JsonObject) -> None:
         """Nothing: events are for programs."""
 
-    def stop(self) -> None:
-        """Send what is left, and let the client and the endpoint go."""
-        if self._client:
-            self._client.channel.flush_blocking(PATIENCE_S)
-            self._client.channel.close()
-        self._endpoint.close()
-
-    def _connected(self, channel: Channel) -> None:
-        client = HumanClient(channel, self._dispatcher)
-        self._client = client
-
-        def closed() -> None:
-            self._client = None
-            client.pending.clear()
-            self._dispatcher.remove(client)
-            self._endpoint.client_gone()
-
-        channel.closed = closed
-        self._dispatcher.add(client)
-        client.start()
+    def _new_client(self, channel: Channel) -> HumanClient:
+        return HumanClient(channel, self._dispatcher)
 
 
 class HumanClient:

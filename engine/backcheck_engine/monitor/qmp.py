@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.json_value import JsonObject
 from backcheck_engine.monitor.dispatcher import Dispatcher, Request
+from backcheck_engine.monitor.monitor import Monitor
 from backcheck_engine.version import version_info
 
 if TYPE_CHECKING:
@@ -22,48 +23,22 @@ MAX_BACKLOG: Final = 1 << 20
 """How much output a client may leave before its requests are no longer read and run."""
 MAX_UNREAD_EVENTS: Final = 16 << 20
 """How much output a client may leave before events let it go: it is deaf. QEMU keeps everything for it, for ever."""
-PATIENCE_S: Final = 1.0
-"""How long the end of the program waits for a client that does not read."""
 
 
-class QmpMonitor:
-    """One monitor; serves one client at a time, those that its endpoint brings."""
+class QmpMonitor(Monitor["QmpClient"]):
+    """A monitor for programs."""
 
     def __init__(self, endpoint: Endpoint, dispatcher: Dispatcher, *, pretty: bool = False) -> None:
-        self._endpoint = endpoint
-        self._dispatcher = dispatcher
+        super().__init__(endpoint, dispatcher)
         self._pretty = pretty
-        self._client: QmpClient | None = None
-
-    def start(self) -> None:
-        """Let clients in."""
-        self._endpoint.start(self._connected)
 
     def send_event(self, event: JsonObject) -> None:
         """Pass an event to the client, if there is one that has negotiated."""
         if self._client and self._client.negotiated:
             self._client.tell(event)
 
-    def stop(self) -> None:
-        """Send what is queued, and let the client and the endpoint go."""
-        if self._client:
-            self._client.channel.flush_blocking(PATIENCE_S)
-            self._client.channel.close()
-        self._endpoint.close()
-
-    def _connected(self, channel: Channel) -> None:
-        client = QmpClient(channel, self._dispatcher, pretty=self._pretty)
-        self._client = client
-
-        def closed() -> None:
-            self._client = None
-            client.pending.clear()
-            self._dispatcher.remove(client)
-            self._endpoint.client_gone()
-
-        channel.closed = closed
-        self._dispatcher.add(client)
-        client.start()
+    def _new_client(self, channel: Channel) -> QmpClient:
+        return QmpClient(channel, self._dispatcher, pretty=self._pretty)
 
 
 class QmpClient:
