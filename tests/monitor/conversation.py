@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tests.monitor.program import ENGINE, MACHINE, Message, Peer, connect, peer, real_program, running
+from tests.monitor.program import ENGINE, MACHINE, Message, Peer, peer, real_program, running
 
 Step: TypeAlias = "tuple[str, dict[str, Any]]"
 
@@ -138,11 +139,25 @@ def tell(
     steps: Sequence[Step],
     machine: tuple[str, ...] = MACHINE,
 ) -> Transcript:
-    """Run one program through all steps, in a folder of its own."""
-    socket_path = folder / "monitor"
-    options = [*arguments, "-qmp", "unix:monitor,server=on,wait=off"]
-    with running(*options, program=tuple(program), release=release, machine=machine, folder=folder) as process:
-        client = connect(socket_path)
+    """Run one program through all steps, in a folder of its own.
+
+    It gets its end of a connection: one that connects while QEMU 5.2 starts may be greeted twice, or never.
+    """
+    client, server = socket.socketpair()
+    options = [*arguments, "-chardev", f"socket,id=monitor,fd={server.fileno()}", "-mon", "monitor,mode=control"]
+    with (
+        client,
+        server,
+        running(
+            *options,
+            program=tuple(program),
+            release=release,
+            machine=machine,
+            folder=folder,
+            pass_fds=(server.fileno(),),
+        ) as process,
+    ):
+        server.close()
         monitor = peer(client)
         monitor.negotiate()
         conversation = Conversation(monitor)

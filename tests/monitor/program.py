@@ -124,7 +124,8 @@ class Peer:
         greeting = self.message()
         assert "QMP" in greeting
         self.send(json.dumps({"execute": "qmp_capabilities", "arguments": {"enable": capabilities}}).encode())
-        assert self.reply() == {"return": {}}
+        reply = self.reply()
+        assert reply == {"return": {}}, reply
         return greeting
 
     def execute(self, command: str, **arguments: object) -> Message:
