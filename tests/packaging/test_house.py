@@ -61,11 +61,12 @@ BESIDE_ALL = {
 }
 ARROWS = {
     "block": set(),
-    "drivers": {"block"},
+    "nbd": {"block"},
+    "drivers": {"block", "nbd"},
     "qemu_io": {"block", "drivers"},
-    "tools": {"block", "drivers", "jobs", "qemu_io", "commandline"},
+    "tools": {"block", "drivers", "jobs", "nbd", "qemu_io", "commandline"},
     "jobs": {"block", "drivers"},
-    "monitor": {"block", "drivers", "jobs", "qemu_io"},
+    "monitor": {"block", "drivers", "jobs", "nbd", "qemu_io"},
     "commandline": {"block.options", "drivers.registry"},
     "machine": {"block", "drivers", "jobs", "monitor", "commandline"},
     "__main__": {"machine", "commandline"},
