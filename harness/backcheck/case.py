@@ -25,7 +25,7 @@ from backcheck.story.expectations import (
 )
 from backcheck.story.faults import FaultSpec
 from backcheck.story.human_monitor import HumanMonitor
-from backcheck.story.images import Image
+from backcheck.story.images import Extent, Image, extents_of, record_extents
 from backcheck.story.jobs import Moment
 from backcheck.story.starting import Starting
 from backcheck.transcript import END_STEP, Direction, Output, State
@@ -174,6 +174,18 @@ class Case(Starting):
     def io(self, *arguments: str) -> Finished:
         """Runs the I/O tool, whatever its exit status, also on images the machine has open; unrecorded."""
         return self._session.implementation.io(*arguments, cwd=self._session.folder)
+
+    def img_map(self, subject: str, *arguments: str) -> list[Extent]:
+        """What `img map ARGUMENTS` tells, which must succeed, also of what the machine exports; the golden has it.
+
+        subject: what the golden calls it, since arguments may be long: `t.img_map("disk0", "nbd:unix:nbd.sock:…")`.
+        """
+        done = self.img("map", "--output=json", *arguments)
+        if done.status != 0:
+            self._session.fail(f"img map {subject}", expected="success", got=done.stderr.strip())
+        extents = extents_of(done.stdout)
+        record_extents(self._session, subject, extents)
+        return extents
 
     # Steps and expectations
 

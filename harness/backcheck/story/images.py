@@ -141,36 +141,12 @@ class Image:
 
     def map(self) -> list[Extent]:
         """What `img map` tells, neighbours that are alike joined; only keys that every release prints."""
-        listed = json.loads(self._img("map", "-f", self.format, "--output=json", self.name).stdout)
-        extents: list[Extent] = []
-        for item in listed:
-            extent = Extent(
-                start=item["start"],
-                length=item["length"],
-                depth=item["depth"],
-                zero=item["zero"],
-                data=item["data"],
-                present=item.get("present"),
-            )
-            if extents and _alike(extents[-1], extent):
-                last = extents.pop()
-                extent = replace(last, length=last.length + extent.length)
-            extents.append(extent)
-        return extents
+        return extents_of(self._img("map", "-f", self.format, "--output=json", self.name).stdout)
 
     def record_map(self) -> list[Extent]:
         """Puts the map into the golden, an extent a line, and returns it."""
         extents = self.map()
-        at = self._session.recorder.note(f"map of {self.name}")
-        for extent in extents:
-            values: JsonObject = {
-                "start": extent.start,
-                "length": extent.length,
-                "depth": extent.depth,
-                "zero": extent.zero,
-                "data": extent.data,
-            }
-            self._session.recorder.add(State(subject=f"map {self.name}", values=values, at=at))
+        record_extents(self._session, self.name, extents)
         return extents
 
     def expect_map(self, expected: Sequence[Extent]) -> None:
@@ -226,6 +202,39 @@ class Image:
                 f"{self.name} is in use by the machine: fill it before the first guest request, command or backup, "
                 "and judge it after t.shutdown()"
             )
+
+
+def extents_of(printed: str) -> list[Extent]:
+    """What `img map --output=json` printed, neighbours that are alike joined; only keys that every release prints."""
+    extents: list[Extent] = []
+    for item in json.loads(printed):
+        extent = Extent(
+            start=item["start"],
+            length=item["length"],
+            depth=item["depth"],
+            zero=item["zero"],
+            data=item["data"],
+            present=item.get("present"),
+        )
+        if extents and _alike(extents[-1], extent):
+            last = extents.pop()
+            extent = replace(last, length=last.length + extent.length)
+        extents.append(extent)
+    return extents
+
+
+def record_extents(session: Session, name: str, extents: Sequence[Extent]) -> None:
+    """Puts a map into the golden, an extent a line."""
+    at = session.recorder.note(f"map of {name}")
+    for extent in extents:
+        values: JsonObject = {
+            "start": extent.start,
+            "length": extent.length,
+            "depth": extent.depth,
+            "zero": extent.zero,
+            "data": extent.data,
+        }
+        session.recorder.add(State(subject=f"map {name}", values=values, at=at))
 
 
 def _alike(left: Extent, right: Extent) -> bool:
