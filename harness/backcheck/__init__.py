@@ -7,6 +7,7 @@ What a numbered case imports is here; everything else has a module of its own. A
     story/       what a case touches through `t`: images, drives, jobs, the monitor, expectations
     recording/   messages and printed lines, in their true order, become the entries of a transcript
     programs/    programs under test as processes
+    nbd_target/  an NBD server that writes down what reaches it
     golden/      the grammar of goldens, their guards, comparing an answer with one and making one of answers
     running/     a run of many cases: collecting, judging each and the whole, the results folder
     authoring/   beginning, reviewing and renumbering cases
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from backcheck.story.human_monitor import HumanMonitor
     from backcheck.story.images import Extent, Image
     from backcheck.story.jobs import Job, Moment
+    from backcheck.story.recording_target import RecordingTarget, TargetRequest
     from backcheck.story.terminal import Key
     from backcheck.story.transactions import Action
 
@@ -59,6 +61,8 @@ __all__ = [
     "MiB",
     "Moment",
     "Node",
+    "RecordingTarget",
+    "TargetRequest",
     "TiB",
     "between",
     "case",
@@ -81,6 +85,8 @@ _LOADED_LATE = {
     "Key": "story.terminal",
     "Moment": "story.jobs",
     "Node": "story.disks",
+    "RecordingTarget": "story.recording_target",
+    "TargetRequest": "story.recording_target",
     "between": "story.expectations",
 }
 """Name -> the module that has it."""

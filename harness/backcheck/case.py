@@ -27,14 +27,14 @@ from backcheck.story.faults import FaultSpec
 from backcheck.story.human_monitor import HumanMonitor
 from backcheck.story.images import Extent, Image, extents_of, record_extents
 from backcheck.story.jobs import Moment
-from backcheck.story.starting import Starting
+from backcheck.story.serving import Serving
 from backcheck.transcript import END_STEP, Direction, Output, State
 from backcheck.vm import FIRST_CONNECTION
 
 _MON_WARNING = "'-mon' is deprecated"
 
 
-class Case(Starting):
+class Case(Serving):
     """One run of a case on one implementation and format."""
 
     # Where it runs
@@ -131,6 +131,14 @@ class Case(Starting):
         if image is not None:
             self._session.attached[image.name] = node_name
         return Node(self._session, node_name, image)
+
+    def guest_on(self, node: Node | str, image: Image) -> Drive:
+        """A guest that sits on a node instead of a drive, as on a filter that the case puts over a disk.
+
+        Its requests (not the `aio_` ones) go to that node; `image` is what it writes to in the end.
+        """
+        name = node.node_name if isinstance(node, Node) else node
+        return Drive(self._session, name, name, image, breakpoints=False)
 
     def human_monitor(self, name: str = "operator") -> HumanMonitor:
         """A human monitor of that name, at which an operator types; only before the machine starts."""
@@ -254,12 +262,6 @@ class Case(Starting):
         self._session.shut_down()
 
     # How it is done
-
-    def _name(self, name: str) -> None:
-        """Notes the name of a drive or node. Raises UsageError when it is taken."""
-        if name in self._names:
-            raise UsageError(f"there is a {name} already: a drive or node needs a name of its own")
-        self._names.add(name)
 
     def _record(self, subject: str, values: JsonObject, asserted: tuple[str, ...]) -> None:
         at = self._session.recorder.note(f"state of {subject}")

@@ -55,6 +55,7 @@ def _bundled(name: str, runnable: str, module: str) -> Program:
 
 ENGINE_SYSTEM = _bundled("backcheck-engine", "backcheck_engine", "backcheck_engine.__main__")
 ENGINE_IMG = _bundled("backcheck-img", "backcheck_engine.tools.img", "backcheck_engine.tools.img")
+ENGINE_NBD = _bundled("backcheck-nbd", "backcheck_engine.tools.nbd", "backcheck_engine.tools.nbd")
 ENGINE_IO = _bundled("backcheck-io", "backcheck_engine.tools.io", "backcheck_engine.tools.io")
 
 
@@ -72,6 +73,7 @@ class Implementation:
     system: Program
     img_program: Program
     io_program: Program
+    nbd_program: Program | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     wrapper: tuple[str, ...] = ()
     _capabilities: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
@@ -98,6 +100,15 @@ class Implementation:
             self.system.name, argv, cwd=cwd, env=self._environment(), descriptors=descriptors, module=module
         )
 
+    def start_nbd(self, arguments: Sequence[str], *, cwd: Path, descriptors: Mapping[int, int]) -> Process:
+        """Starts the NBD server program. Raises UsageError when there is none: `requires=["nbd-server"]`."""
+        if self.nbd_program is None:
+            raise UsageError(f"{self.name} has no NBD server program")
+        argv, module = self.nbd_program.command(arguments)
+        return processes.start(
+            self.nbd_program.name, argv, cwd=cwd, env=self._environment(), descriptors=descriptors, module=module
+        )
+
     def img(self, *arguments: str, cwd: Path) -> Finished:
         """Runs the image tool to its end, whatever its exit status. Raises CaseTimeout."""
         return self._run(self.img_program, arguments, cwd)
@@ -109,7 +120,8 @@ class Implementation:
     def lacks(self, capability: str) -> str | None:
         """Why it cannot do something, or None when it can.
 
-        capability: `zstd`, `driver:NAME`, `command:NAME`, `argument:COMMAND.NAME`.
+        capability: `zstd`, `nbd-server`, `tool:NAME` (on PATH), `driver:NAME`, `command:NAME`,
+        `argument:COMMAND.NAME`.
         Each is asked of the programs once. Raises UsageError for another kind of capability.
         """
         from backcheck.programs.capabilities import (
@@ -126,7 +138,7 @@ class Implementation:
 
     def with_tools_of(self, other: "Implementation") -> "Implementation":
         """The same system program with another implementation's tools; a cross-check of both."""
-        return replace(self, img_program=other.img_program, io_program=other.io_program)
+        return replace(self, img_program=other.img_program, io_program=other.io_program, nbd_program=other.nbd_program)
 
     def _run(self, program: Program, arguments: Sequence[str], cwd: Path) -> Finished:
         argv, module = program.command(arguments)
@@ -163,6 +175,7 @@ def _engine(release: str | None) -> Implementation:
             system=ENGINE_SYSTEM,
             img_program=ENGINE_IMG,
             io_program=ENGINE_IO,
+            nbd_program=ENGINE_NBD,
             env={} if release is None else {RELEASE_VARIABLE: release},
         )
     )
@@ -199,17 +212,23 @@ def _qemu(path: Path) -> Implementation:
             system=Program(name=path.name, argv=(str(path),)),
             img_program=_tool_beside(path, "qemu-img"),
             io_program=_tool_beside(path, "qemu-io"),
+            nbd_program=_optional_tool_beside(path, "qemu-nbd"),
         )
     )
     return replace(found, name=f"qemu-{found.release}")
 
 
-def _tool_beside(system: Path, name: str) -> Program:
+def _optional_tool_beside(system: Path, name: str) -> Program | None:
     beside = system.with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
+    return None if found is None else Program(name=name, argv=(found,))
+
+
+def _tool_beside(system: Path, name: str) -> Program:
+    found = _optional_tool_beside(system, name)
     if found is None:
         raise UsageError(f"{system}: there is no {name} beside it nor on PATH")
-    return Program(name=name, argv=(found,))
+    return found
 
 
 def _with_version(implementation: Implementation) -> Implementation:

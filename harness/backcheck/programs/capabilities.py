@@ -1,5 +1,6 @@
 """What a build can do, asked of its programs: the reasons why a case that needs it does not run there."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +28,14 @@ def _zstd(implementation: Implementation, _: str) -> str | None:
         arguments = ("create", "-q", "-f", "qcow2", "-o", "compression_type=zstd", "x.qcow2", "1M")
         created = implementation.img(*arguments, cwd=Path(folder))
     return None if created.status == 0 else f"{implementation.name} lacks zstd"
+
+
+def _nbd_server(implementation: Implementation, _: str) -> str | None:
+    return f"{implementation.name} lacks an NBD server program" if implementation.nbd_program is None else None
+
+
+def _tool(_: Implementation, name: str) -> str | None:
+    return None if shutil.which(name) else f"there is no {name} on PATH"
 
 
 def _driver(implementation: Implementation, name: str) -> str | None:
@@ -59,9 +68,11 @@ def _schema(implementation: Implementation) -> Schema:
 
 _CHECKS: Mapping[str, Callable[[Implementation, str], str | None]] = {
     "zstd": _zstd,
+    "nbd-server": _nbd_server,
+    "tool": _tool,
     "driver": _driver,
     "command": _command,
     "argument": _argument,
 }
-_PLAIN = ("zstd",)
-_KNOWN = ("zstd", "driver:NAME", "command:NAME", "argument:COMMAND.NAME")
+_PLAIN = ("zstd", "nbd-server")
+_KNOWN = ("zstd", "nbd-server", "tool:NAME", "driver:NAME", "command:NAME", "argument:COMMAND.NAME")

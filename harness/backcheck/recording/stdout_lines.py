@@ -31,6 +31,8 @@ class Request:
     length: int
     result: str | None = None
     mismatch: bool = False
+    ended_at: int | None = None
+    """The place of its line among all messages."""
 
 
 class StdoutLines:
@@ -62,28 +64,29 @@ class StdoutLines:
         raw = self._recorder.raw
         end = len(raw)
         for message in raw[self._position : end]:
-            if message.direction is Direction.STDOUT and not self._take(str(message.message)):
+            if message.direction is Direction.STDOUT and not self._take(str(message.message), message.at):
                 self._recorder.add(Output(text=str(message.message), at=message.at))
         self._position = end
 
-    def _take(self, line: str) -> bool:
+    def _take(self, line: str, at: int) -> bool:
         """Whether the line was somebody's."""
         if match := _BLKDEBUG.fullmatch(line):
             (self.suspended.add if match["what"] == "Suspended" else self.suspended.discard)(match["tag"])
             return True
         if match := _DONE.fullmatch(line):
             where = (_OPERATIONS[match["verb"]], int(match["offset"]), int(match["length"]))
-            return self._finish(where, OK)
+            return self._finish(where, OK, at)
         if match := _FAILED.fullmatch(line):
-            return self._finish((match["operation"].rstrip("v"), None, None), match["reason"])
+            return self._finish((match["operation"].rstrip("v"), None, None), match["reason"], at)
         if match := _MISMATCH.fullmatch(line):
             return self._note_mismatch(int(match["offset"]))
         return _RATE.fullmatch(line) is not None
 
-    def _finish(self, where: tuple[str, int | None, int | None], result: str) -> bool:
+    def _finish(self, where: tuple[str, int | None, int | None], result: str, at: int) -> bool:
         operation, offset, length = where
         for request in self._pending:
             if request.operation == operation and offset in (None, request.offset) and length in (None, request.length):
+                request.ended_at = at
                 request.result = MISMATCH if request.mismatch else result
                 self._pending.remove(request)
                 return True

@@ -14,6 +14,7 @@ from backcheck.story.bitmaps import Bitmap
 from backcheck.story.contents import Content, HasContent
 from backcheck.story.faults import FaultSpec, as_rules
 from backcheck.story.images import Image
+from backcheck.story.jobs import Moment
 from backcheck.story.session import Session
 from backcheck.story.transactions import Action
 from backcheck.transcript import Guest
@@ -201,6 +202,13 @@ class PendingRequest:
         self._drive = drive
         self._request = request
         self._pattern = pattern
+
+    @property
+    def ended(self) -> Moment:
+        """When its result was printed. Raises UsageError before that."""
+        if self._request.ended_at is None:
+            raise UsageError(f"guest {self._drive.id}: {self.text} has not ended: wait for it before you ask when")
+        return Moment(at=self._request.ended_at, what=f"guest {self._drive.id}: {self.text}")
 
     @property
     def done(self) -> bool:

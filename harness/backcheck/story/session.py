@@ -53,6 +53,17 @@ class Operator(Protocol):
         """It has ended."""
 
 
+class Peer(Protocol):
+    """Something beside the machine that it talks to, as long as the case runs: see recording_target.py."""
+
+    @property
+    def holding(self) -> bool:
+        """Whether it holds a request of the machine back now."""
+
+    def close(self) -> None:
+        """The case is over."""
+
+
 class Session:
     """One run of a case, from its folder to its machine."""
 
@@ -78,12 +89,15 @@ class Session:
         """Who has a connection of its own to each machine, in the order of their descriptors."""
         self.breakpoints: list[str] = []
         """Tags of the breakpoints that are set."""
+        self.peers: dict[str, Peer] = {}
+        """What the case started beside its machines, by name."""
 
     @property
     def held(self) -> list[str]:
-        """Tags of the breakpoints that hold a request now, as far as the machine has told."""
+        """What holds a request now: breakpoints, as far as the machine has told, and peers."""
         self.stdout.collect()
-        return [tag for tag in self.breakpoints if tag in self.stdout.suspended]
+        breakpoints = [f"the breakpoint {tag}" for tag in self.breakpoints if tag in self.stdout.suspended]
+        return [*breakpoints, *(name for name, peer in self.peers.items() if peer.holding)]
 
     def add_arguments(self, *arguments: str) -> None:
         """More of the machine's command line. Raises UsageError while it runs."""
@@ -121,7 +135,7 @@ class Session:
         self.start()
         if name not in ANSWERED_WHILE_HELD and (held := self.held):
             raise UsageError(
-                f"{name} waits for ever while the breakpoint {held[0]} holds a request: release it first "
+                f"{name} waits for ever while {held[0]} holds a request: release it first "
                 f"(meanwhile only {', '.join(sorted(ANSWERED_WHILE_HELD))} and aio requests are answered)"
             )
         return self.send(name, arguments, recorded=recorded)
@@ -196,7 +210,7 @@ class Session:
         if not self.running:
             return
         if held := self.held:
-            raise UsageError(f"the breakpoint {held[0]} holds a request: release it before the machine ends")
+            raise UsageError(f"{held[0]} holds a request: release it before the machine ends")
         self.recorder.ignore_from_here()
         self.machine.quit()
         self._ended()
@@ -234,11 +248,17 @@ class Session:
 
     def _ended(self) -> None:
         """Lets go of a machine that has ended, or ends it at once."""
-        self.close()
+        self._let_go()
         self.stdout.forget()
         self.breakpoints.clear()
 
     def close(self) -> None:
+        """The case is over: kills the machine, if it runs, and ends what was started beside it."""
+        self._let_go()
+        for peer in self.peers.values():
+            peer.close()
+
+    def _let_go(self) -> None:
         """Kills the machine, if it runs, and frees what it had."""
         self.running = False
         self.machine.kill()
