@@ -45,11 +45,13 @@ JOBS_END: Step = ("jobs_end", {})
 
 @dataclass
 class Transcript:
-    """What a program said: its replies in order, each job's lane, and the lines about images that it made."""
+    """What a program said: its replies in order, each job's lane, its output, and the lines about images it made."""
 
     replies: list[Any] = field(default_factory=list)
     lanes: dict[str, list[str]] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
+    """All that it wrote, such as what qemu-io says."""
 
 
 class Conversation:
@@ -167,7 +169,8 @@ def tell(
         process.kill()
         output, _ = process.communicate()
     transcript = conversation.transcript
-    transcript.made += [line for line in output.decode().splitlines() if line.startswith("Formatting ")]
+    transcript.output += output.decode().splitlines()
+    transcript.made += [line for line in transcript.output if line.startswith("Formatting ")]
     return transcript
 
 

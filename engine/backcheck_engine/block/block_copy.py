@@ -170,6 +170,10 @@ class BlockCopy:
         """Forget marked clusters without copying them."""
         if BLOCK_COPY_SKIP_RANGE.is_on:
             BLOCK_COPY_SKIP_RANGE(self, offset, length)
+        self.forget(offset, length)
+
+    def forget(self, offset: int, length: int) -> None:
+        """Whatever is marked in a range need not be copied any more."""
         self.bitmap.clear(offset, length)
         self.reset_progress()
 

@@ -29,17 +29,14 @@ WORKERS: Final = 16
 """How many chunks are in flight at most, each with a buffer: more would not be faster, but make guests wait."""
 
 
-async def copy_before_write(state: BlockCopy, offset: int, length: int) -> None:
-    """Return when no cluster that the range touches is still to copy. Raises BlockError."""
+def guarding_call(state: BlockCopy, offset: int, length: int) -> BlockCopyCall | None:
+    """The pass after which no cluster that the range touches is still to copy; None when it is so already."""
     start = offset // state.cluster_size * state.cluster_size
     end = min(-(-(offset + length) // state.cluster_size) * state.cluster_size, state.size)
     if start >= end or state.is_done(start, end - start):
-        return
+        return None
     workers = WORKERS if end - start > state.chunk_bytes else 1
-    call = BlockCopyCall(state, start, end - start, max_workers=workers, obeys_rate_limit=False)
-    failure = await call.run()
-    if failure is not None:
-        raise failure.error
+    return BlockCopyCall(state, start, end - start, max_workers=workers, obeys_rate_limit=False)
 
 
 class BlockCopyCall:

@@ -13,7 +13,7 @@ from backcheck_engine.errors import BlockError
 _HERE = "backcheck_engine.drivers"
 
 _DRIVERS: dict[str, str] = {
-    "backup-top": f"{_HERE}.filter.copy_before_write:BackupTopDriver",
+    "backup-top": f"{_HERE}.filter.backup_filter:BackupTopDriver",
     "blkdebug": f"{_HERE}.filter.blkdebug:BlkdebugDriver",
     "copy-before-write": f"{_HERE}.filter.copy_before_write:CopyBeforeWriteDriver",
     "file": f"{_HERE}.protocol.file:FileDriver",
@@ -22,6 +22,7 @@ _DRIVERS: dict[str, str] = {
     "null-co": f"{_HERE}.protocol.null:NullCoDriver",
     "qcow2": f"{_HERE}.format.qcow2.driver:Qcow2Driver",
     "raw": f"{_HERE}.format.raw:RawDriver",
+    "snapshot-access": f"{_HERE}.filter.snapshot_access:SnapshotAccessDriver",
     "throttle": f"{_HERE}.filter.throttle:ThrottleDriver",
 }
 

@@ -292,6 +292,14 @@ class NodeRequests:
         self.tracker.end(request)
         self._leave()
 
+    def enter_background(self) -> None:
+        """Be busy with something that is no request, until `leave_background`."""
+        self.in_flight += 1
+
+    def leave_background(self) -> None:
+        """Undo one `enter_background`."""
+        self._leave()
+
     def _leave(self) -> None:
         self.in_flight -= 1
         if self.drain_count and not self.in_flight:

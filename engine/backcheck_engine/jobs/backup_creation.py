@@ -106,7 +106,7 @@ def _check_sizes(options: BackupOptions, source: Node, target: Node) -> None:
 
 async def _insert_guard(graph: Graph, options: BackupOptions, source: Node, target: Node) -> CopyBeforeWriteDriver:
     """The copy-before-write filter, above `source` in place of it."""
-    from backcheck_engine.drivers.filter.copy_before_write import insert_filter
+    from backcheck_engine.drivers.filter.backup_filter import insert_filter
 
     return await insert_filter(
         graph,

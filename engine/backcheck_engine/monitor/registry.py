@@ -91,7 +91,7 @@ MODULE_OF: Final[dict[str, str]] = {name: module for module, names in FAMILIES.i
 
 
 _FOLLOWED_BY: Final[dict[str, tuple[str, ...]]] = {
-    "bitmap": ("backcheck_engine.monitor.backup", "backcheck_engine.drivers.filter.copy_before_write", "ctypes"),
+    "bitmap": ("backcheck_engine.monitor.backup", "backcheck_engine.drivers.filter.backup_filter", "ctypes"),
 }
 """Modules that are likely to be needed after the first command of a family."""
 _QUIET_S: Final = 0.02

@@ -63,7 +63,7 @@ async def _run_length(session: Session, start: int, size: int) -> tuple[bool, in
                 break
             offset += length
     except BlockError as error:
-        raise CommandFailed("Failed to get allocation status") from error
+        raise CommandFailed(f"Failed to get allocation status: {error}", Channel.REPORT) from error
     return allocated, offset - start
 
 
