@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from backcheck.story.human_monitor import HumanMonitor
     from backcheck.story.images import Extent, Image
     from backcheck.story.jobs import Job, Moment
-    from backcheck.story.recording_target import RecordingTarget, TargetRequest
+    from backcheck.story.recording_target import RecordingTarget
+    from backcheck.story.target_requests import TargetRequest
     from backcheck.story.terminal import Key
     from backcheck.story.transactions import Action
 
@@ -86,7 +87,7 @@ _LOADED_LATE = {
     "Moment": "story.jobs",
     "Node": "story.disks",
     "RecordingTarget": "story.recording_target",
-    "TargetRequest": "story.recording_target",
+    "TargetRequest": "story.target_requests",
     "between": "story.expectations",
 }
 """Name -> the module that has it."""

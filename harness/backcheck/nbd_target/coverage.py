@@ -1,5 +1,6 @@
 """How often each range of a disk was written: the sweep over the requests that were carried out."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -38,16 +39,34 @@ def covered(size: int, ranges: Iterable[tuple[int, int]]) -> Iterator[Covered]:
 
 
 def not_covered_once(
-    size: int, ranges: Iterable[tuple[int, int]], expected: Iterable[tuple[int, int]]
+    size: int, ranges: Iterable[tuple[int, int]], expected: Iterable[tuple[int, int]], *, elsewhere: bool = False
 ) -> list[Covered]:
-    """Where it is not so that the ranges cover `expected` once, whole, and nothing else; `expected` do not overlap."""
+    """Where it is not so that the ranges cover `expected` once, whole, and nothing else.
+
+    `expected` do not overlap. elsewhere: they may cover anything else as well.
+    """
     wanted = [part for part in covered(size, expected) if part.times]
+    starts = [part.offset for part in wanted]
     wrong = []
     for part in covered(size, ranges):
-        for offset, length, times in _cut(part, wanted):
-            if part.times != times:
+        first = max(bisect_right(starts, part.offset) - 1, 0)
+        last = bisect_left(starts, part.offset + part.length)
+        for offset, length, times in _cut(part, wanted[first:last]):
+            if part.times != times and (times or not elsewhere):
                 wrong.append(Covered(offset=offset, length=length, times=part.times))
     return wrong
+
+
+def in_pieces(ranges: Iterable[tuple[int, int]], expected: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those of `expected` that no single one of the ranges, which do not overlap there, covers whole."""
+    ordered = sorted(ranges)
+    starts = [offset for offset, _ in ordered]
+    broken = []
+    for offset, length in expected:
+        index = bisect_right(starts, offset) - 1
+        if index < 0 or sum(ordered[index]) < offset + length:
+            broken.append((offset, length))
+    return broken
 
 
 def _cut(part: Covered, wanted: list[Covered]) -> Iterator[tuple[int, int, int]]:

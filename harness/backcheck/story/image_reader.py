@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -24,6 +25,19 @@ INCOMPATIBLE_DIRTY, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_COMPRESSION, INCOMPATIBLE
 KNOWN_INCOMPATIBLE = INCOMPATIBLE_DIRTY | INCOMPATIBLE_CORRUPT | INCOMPATIBLE_COMPRESSION | INCOMPATIBLE_EXTENDED_L2
 SUBCLUSTERS = 32
 HEADER_V2_SIZE = 72
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCluster:
+    """Guest data that an image file has: the guest's range begins at `guest_offset`, the file's is the other two.
+
+    length: of a compressed cluster that of its stream, without what fills up its last sector.
+    """
+
+    guest_offset: int
+    host_offset: int
+    length: int
+    compressed: bool
 
 
 class Reader(Protocol):
@@ -118,6 +132,43 @@ class Qcow2Reader:
             offset, length = offset + count, length - count
         return b"".join(parts)
 
+    def stored(self) -> Iterator[StoredCluster]:
+        """Where the file has guest data, by guest offset: a final L2 entry each, an extended one for each run."""
+        for guest_offset in range(0, self.size, self.cluster_size):
+            entry, bitmap = self._l2_entry(guest_offset // self.cluster_size)
+            if entry & L2_COMPRESSED:
+                host_offset, _ = self._descriptor(entry)
+                yield StoredCluster(
+                    guest_offset=guest_offset,
+                    host_offset=host_offset,
+                    length=len(self._stream(entry)[0]),
+                    compressed=True,
+                )
+                continue
+            for offset, length in self._allocated(entry, bitmap):
+                # What is behind the end of the disk is nobody's data.
+                length = min(length, self.size - guest_offset - offset)
+                if length > 0:
+                    yield StoredCluster(
+                        guest_offset=guest_offset + offset,
+                        host_offset=(entry & L1_OFFSET_MASK) + offset,
+                        length=length,
+                        compressed=False,
+                    )
+
+    def _allocated(self, entry: int, bitmap: int) -> Iterator[tuple[int, int]]:
+        """The runs of a standard cluster that are data: offset in it and length."""
+        if self.extended_l2:
+            size = self.cluster_size // SUBCLUSTERS
+            start = 0
+            for index in range(SUBCLUSTERS + 1):
+                if index == SUBCLUSTERS or not bitmap >> index & 1:
+                    if index > start:
+                        yield start * size, (index - start) * size
+                    start = index + 1
+        elif entry & L1_OFFSET_MASK and not (self.version >= 3 and entry & L2_ZERO):
+            yield 0, self.cluster_size
+
     def _cluster(self, guest_offset: int) -> bytes:
         """The bytes of the cluster that begins at a guest offset."""
         entry, bitmap = self._l2_entry(guest_offset // self.cluster_size)
@@ -156,16 +207,28 @@ class Qcow2Reader:
         return b"".join(parts)
 
     def _decompress(self, entry: int) -> bytes:
-        """A compressed cluster: the descriptor is `62 - (cluster_bits - 8)` bits of offset, then a sector count."""
+        return self._stream(entry)[1]
+
+    def _descriptor(self, entry: int) -> tuple[int, int]:
+        """Where a compressed cluster is: `62 - (cluster_bits - 8)` bits of offset, then a number of sectors."""
         offset_bits = 62 - (self.cluster_size.bit_length() - 1 - 8)
         host_offset = entry & ((1 << offset_bits) - 1)
         sectors = (entry & ((1 << 62) - 1)) >> offset_bits
-        data = self._bytes(host_offset, (sectors + 1) * 512 - host_offset % 512)
+        return host_offset, (sectors + 1) * 512 - host_offset % 512
+
+    def _stream(self, entry: int) -> tuple[bytes, bytes]:
+        """A compressed cluster's stream, as long as it really is, and what it expands to."""
+        data = self._bytes(*self._descriptor(entry))
         if self.zstd:
             import zstandard  # only a compressed zstd cluster needs it
 
-            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-        return zlib.decompressobj(DEFLATE_WINDOW).decompress(data, self.cluster_size)
+            stream = zstandard.ZstdDecompressor().decompressobj()
+            expanded = stream.decompress(data)
+            return data[: len(data) - len(stream.unused_data)], expanded
+        deflated = zlib.decompressobj(DEFLATE_WINDOW)
+        expanded = deflated.decompress(data, self.cluster_size)
+        deflated.decompress(deflated.unconsumed_tail)  # the end mark, if the bytes ran out before it
+        return data[: len(data) - len(deflated.unused_data)], expanded
 
     def _below(self, guest_offset: int, length: int) -> bytes:
         if self.backing is None or guest_offset >= self.backing.size:

@@ -7,73 +7,30 @@ it, lie, disconnect and come back; and it can say what must have been written, h
 import errno as errno_names
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Literal, TypeAlias, cast
+from typing import Literal
 
 from backcheck.errors import UsageError
-from backcheck.json_types import JsonObject, JsonValue
-from backcheck.nbd_target.coverage import covered, not_covered_once
+from backcheck.nbd_target.coverage import covered, in_pieces, not_covered_once
 from backcheck.nbd_target.orders import Action, Lie, Order
-from backcheck.nbd_target.server import Recorded, Server
-from backcheck.nbd_target.wire import Kind
+from backcheck.nbd_target.server import Server
 from backcheck.programs.event_loop import loop_thread
 from backcheck.sizes import KiB
 from backcheck.story.contents import Content, HasContent, content_of, first_difference
 from backcheck.story.disks import Node
+from backcheck.story.image_reader import Qcow2Reader, StoredCluster, read_image
 from backcheck.story.images import Image
-from backcheck.story.jobs import Moment
 from backcheck.story.session import Session
+from backcheck.story.target_requests import (
+    Operation,
+    Range,
+    TargetRequest,
+    joined_by_offset,
+    kinds_of,
+    values_of,
+)
 from backcheck.transcript import State
 
-Operation: TypeAlias = Literal["read", "write", "write-zeroes", "trim", "flush", "block-status", "change"]
-"""What a request asks for; `change` is any of write, write-zeroes and trim."""
-Range: TypeAlias = tuple[int, int]
-"""Offset and length."""
-
-CHANGES = (Kind.WRITE, Kind.WRITE_ZEROES, Kind.TRIM)
 JOB_CLUSTER = 64 * KiB
-
-
-class TargetRequest:
-    """A request that has reached the target."""
-
-    def __init__(self, target: "RecordingTarget", recorded: Recorded) -> None:
-        self._target = target
-        self._recorded = recorded
-        self.operation = recorded.kind.value
-        self.offset = recorded.offset
-        self.length = recorded.length
-        self.fua = recorded.fua
-        self.pattern = recorded.pattern
-        """The byte of which all data of a write is, or None."""
-        self.digest = recorded.digest
-        """The first 16 digits of the SHA-256 of the data of a write."""
-        self.connection = recorded.connection
-        """0 for a request on the first connection that the target had."""
-
-    @property
-    def done(self) -> bool:
-        """Whether it was carried out, and its client told so."""
-        return self._recorded.done
-
-    @property
-    def error(self) -> int | None:
-        """The errno that its client was told, 0 for success, None as long as it has no answer."""
-        return self._recorded.error
-
-    @property
-    def arrived(self) -> Moment:
-        """When it came."""
-        return Moment(at=self._recorded.arrived, what=f"the arrival of {self} at {self._target.name}")
-
-    @property
-    def answered(self) -> Moment:
-        """When it was answered; waits for that."""
-        recorder = self._target.session.recorder
-        at = recorder.wait(lambda: self._recorded.answered, waiting_for=f"{self._target.name} to answer {self}")
-        return Moment(at=at, what=f"the answer of {self._target.name} to {self}")
-
-    def __str__(self) -> str:
-        return str(self._recorded)
 
 
 class HeldRequests:
@@ -203,16 +160,16 @@ class RecordingTarget(Node):
     @property
     def requests(self) -> Sequence[TargetRequest]:
         """All requests so far, in the order of arrival."""
-        return [TargetRequest(self, recorded) for recorded in list(self.server.requests)]
+        return [TargetRequest(self.name, self.session.recorder, recorded) for recorded in list(self.server.requests)]
 
     def request(self, number: int) -> TargetRequest:
         """The request of that number, counted from 0."""
-        return TargetRequest(self, self.server.requests[number])
+        return TargetRequest(self.name, self.session.recorder, self.server.requests[number])
 
     def received(self, *operations: Operation) -> Sequence[TargetRequest]:
         """The requests of these kinds, in the order of arrival."""
-        kinds = {kind for operation in operations for kind in _kinds(operation)}
-        return [request for request in self.requests if request._recorded.kind in kinds]
+        kinds = {kind for operation in operations for kind in kinds_of(operation)}
+        return [request for request in self.requests if request.kind in kinds]
 
     def forget(self) -> None:
         """What has come so far is left out of what is expected and recorded from here on."""
@@ -249,6 +206,28 @@ class RecordingTarget(Node):
             told = ", ".join(f"{offset}+{length}" for offset, length in wanted)
             self.session.fail(self.name, expected=f"{told} written once", got=", ".join(map(str, wrong[:8])))
 
+    def expect_stored_once(self) -> list[StoredCluster]:
+        """Expects that each range of a qcow2 target that its final L2 entries name as data was written exactly once.
+
+        A compressed cluster counts as long as its stream is. No machine may use the target: `t.shutdown()` before.
+        Returns the ranges.
+        """
+        with read_image(self.save().path, self.format) as reader:
+            if not isinstance(reader, Qcow2Reader):
+                raise UsageError(f"{self.name} is {self.format}: what it stores can be told of qcow2 only")
+            stored = list(reader.stored())
+        wanted = [(cluster.host_offset, cluster.length) for cluster in stored]
+        shared = [part for part in covered(self._end(), wanted) if part.times > 1]
+        if shared:
+            self.session.fail(self.name, expected="each host range in one L2 entry", got=str(shared[0]))
+        writes = [(item.offset, item.length) for item in self._changed(("write",))]
+        if wrong := not_covered_once(self._end(), writes, wanted, elsewhere=True):
+            self.session.fail(self.name, expected="data written once", got=f"host range {wrong[0]}")
+        if broken := in_pieces(writes, wanted):
+            offset, length = broken[0]
+            self.session.fail(self.name, expected="data written whole", got=f"host range {offset}+{length} in pieces")
+        return stored
+
     def expect_untouched(self, *ranges: Range) -> None:
         """Expects that nothing was written, zeroed or trimmed there (default: anywhere)."""
         for offset, length in ranges or ((0, self._end()),):
@@ -258,7 +237,7 @@ class RecordingTarget(Node):
 
     def expect_order(self, *operations: Operation) -> None:
         """Expects that exactly these requests came, in this order; others than these kinds do not count."""
-        got = [request.operation for request in self.received(*operations) if request._recorded.number >= self._first]
+        got = [request.operation for request in self.received(*operations) if request.number >= self._first]
         if got != list(operations):
             self.session.fail(self.name, expected=", ".join(operations), got=", ".join(got) or "nothing")
 
@@ -308,7 +287,7 @@ class RecordingTarget(Node):
         """
         recorder = self.session.recorder
         at = recorder.note(f"written to {self.name}")
-        for values in _joined(self._changed(("change",)), self._end()):
+        for values in joined_by_offset(self._changed(("change",)), self._end()):
             recorder.add(State(subject=self.name, values=values, at=at))
 
     def record_requests(self, *operations: Operation) -> None:
@@ -316,8 +295,8 @@ class RecordingTarget(Node):
         recorder = self.session.recorder
         at = recorder.note(f"requests to {self.name}")
         for request in self.received(*operations):
-            if request._recorded.number >= self._first:
-                recorder.add(State(subject=self.name, values=_values(request), at=at))
+            if request.number >= self._first:
+                recorder.add(State(subject=self.name, values=values_of(request), at=at))
 
     # How it is done
 
@@ -327,7 +306,7 @@ class RecordingTarget(Node):
     def _changed(self, operations: Iterable[Operation]) -> list[TargetRequest]:
         """What was carried out since `forget()`."""
         chosen = self.received(*operations)
-        return [request for request in chosen if request.done and request._recorded.number >= self._first]
+        return [request for request in chosen if request.done and request.number >= self._first]
 
     def _order(
         self,
@@ -343,7 +322,7 @@ class RecordingTarget(Node):
     ) -> Order:
         order = Order(
             action=action,
-            kinds=frozenset(_kinds(operation)),
+            kinds=frozenset(kinds_of(operation)),
             offset=offset,
             length=length,
             skip=after,
@@ -353,17 +332,6 @@ class RecordingTarget(Node):
         )
         loop_thread().call(lambda: self.server.orders.append(order))
         return order
-
-
-def _kinds(operation: Operation) -> tuple[Kind, ...]:
-    """The kinds of requests that a word means. Raises UsageError for one that means none."""
-    if operation == "change":
-        return CHANGES
-    try:
-        return (Kind(operation),)
-    except ValueError as error:
-        known = ", ".join([*(kind.value for kind in Kind if kind is not Kind.DISCONNECT), "change"])
-        raise UsageError(f"a request is {known}, not {operation!r}") from error
 
 
 def _known_errno(errno: int) -> int:
@@ -381,36 +349,3 @@ def _what(operation: Operation, offset: int, length: int | None) -> str:
 
 def _listed(requests: Iterable[TargetRequest]) -> str:
     return ", ".join(map(str, requests)) or "nothing"
-
-
-def _values(request: TargetRequest) -> JsonObject:
-    values: dict[str, JsonValue] = {"request": request.operation}
-    if request.operation != "flush":
-        values |= {"offset": request.offset, "length": request.length}
-    if request.pattern is not None:
-        values["pattern"] = request.pattern
-    if request.fua:
-        values["fua"] = True
-    if request.error:
-        values["error"] = errno_names.errorcode.get(request.error, request.error)
-    return values
-
-
-def _joined(requests: Sequence[TargetRequest], end: int) -> list[JsonObject]:
-    """Runs of one kind, one byte and one number of times, by offset."""
-    groups: dict[tuple[str, int | None], list[Range]] = {}
-    for request in requests:
-        groups.setdefault((request.operation, request.pattern), []).append((request.offset, request.length))
-    runs = [
-        (part.offset, operation, pattern, part)
-        for (operation, pattern), ranges in groups.items()
-        for part in covered(end, ranges)
-        if part.times
-    ]
-    joined = []
-    for _, operation, pattern, part in sorted(runs, key=lambda run: (run[0], run[1], -1 if run[2] is None else run[2])):
-        values: dict[str, JsonValue] = {"request": operation, "offset": part.offset, "length": part.length}
-        if pattern is not None:
-            values["pattern"] = pattern
-        joined.append(cast(JsonObject, {**values, "times": part.times}))
-    return joined
