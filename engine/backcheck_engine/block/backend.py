@@ -8,12 +8,13 @@ import asyncio
 import enum
 import errno
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from backcheck_engine import release
 from backcheck_engine.block.child import Child
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.block.request import Buffer, RequestFlag
+from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
 from backcheck_engine.block.throttle_group import ThrottleMember
 from backcheck_engine.block.throttling import IoDirection, ThrottleLimits
 from backcheck_engine.errors import BlockError
@@ -94,6 +95,8 @@ class BlockBackend:
         self.has_io_status = False
         """Whether queries tell how the guest's requests fare. No guest runs, so that none ever fails."""
         self.accounting = Accounting()
+        self.before_removal: list[Callable[[], Awaitable[None]]] = []
+        """What is to be done, once, when the medium is about to be let go."""
         self.throttle: ThrottleMember | None = None
         """Its membership in a throttle group, while its reads and writes are limited."""
         self.in_flight = 0
@@ -123,6 +126,8 @@ class BlockBackend:
         """Let the medium go, after what is in flight on it."""
         if self.root is None:
             return
+        while self.before_removal:
+            await self.before_removal.pop(0)()
         async with self.root.node.drained():
             root, self.root = self.root, None
             self.graph.detach_now(root)
@@ -263,6 +268,24 @@ class BlockBackend:
         await self._enter()
         try:
             await self.inserted_node().flush()
+        finally:
+            self._leave()
+
+    async def block_status(self, offset: int, length: int) -> BlockStatus:
+        """What a reader of the medium, with all that is below it, sees in a range."""
+        await self._enter()
+        try:
+            self._check_range(offset, length)
+            return await self.inserted_node().block_status_above(None, offset, length)
+        finally:
+            self._leave()
+
+    async def allocation_depth(self, offset: int, length: int) -> tuple[int, int]:
+        """(for how many bytes, how many layers down it is decided what they are); the depth is 0 where nobody does."""
+        await self._enter()
+        try:
+            self._check_range(offset, length)
+            return await self.inserted_node().allocation_depth(offset, length)
         finally:
             self._leave()
 

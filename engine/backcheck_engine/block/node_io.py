@@ -153,6 +153,15 @@ class NodeIO(NodeZeroes):
         answer = await self.block_status_above(base, offset, length, include_base=include_base, want_zero=False)
         return answer.allocated, answer.length
 
+    async def allocation_depth(self, offset: int, length: int) -> tuple[int, int]:
+        """(for how many bytes, how many layers down the content is decided: 1 is here, 0 nowhere)."""
+        self.in_flight += 1
+        try:
+            _, count, depth = await status.is_allocated_above(self._node, None, offset, length, include_base=False)
+            return count, depth
+        finally:
+            self._leave()
+
     async def debug_event(self, event: str) -> None:
         """Report that the format above this node reached the BlkdebugEvent `event`; may suspend the caller.
 

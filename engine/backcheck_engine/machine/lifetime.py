@@ -140,6 +140,8 @@ class Machine:
         assert self._cause
         self.context.run_state = RunState.SHUTDOWN
         self.context.emit("SHUTDOWN", {"guest": False, "reason": self._cause.value})
+        if self.context.exports is not None:
+            await self.context.exports.close_all()
         for _ in range(self._drains_at_shutdown()):
             async with self.context.graph.drained_all():
                 pass

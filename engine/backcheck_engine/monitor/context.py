@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backcheck_engine.json_value import JsonObject
     from backcheck_engine.monitor.guest_device import GuestDevice
     from backcheck_engine.monitor.user_objects import UserObjects
+    from backcheck_engine.nbd.export_list import ExportList
     from backcheck_engine.release import Release
 
 
@@ -45,6 +46,8 @@ class Context:
     objects: UserObjects
     """What -object and `object-add` made."""
     release: Release
+    exports: ExportList | None = None
+    """None until a command first asks for it."""
     guests: list[GuestDevice] = field(default_factory=list)
     """The machine's devices that have a drive."""
     name: str | None = None

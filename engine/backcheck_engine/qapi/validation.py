@@ -115,6 +115,8 @@ class Validator:
             return value is None
         if type_name == "str":
             return isinstance(value, str)
+        if type_name.startswith("["):
+            return isinstance(value, list)
         is_struct = isinstance(self._schema.type(type_name), Struct)
         return isinstance(value, dict) if is_struct else isinstance(value, str)
 

@@ -1,0 +1,261 @@
+"""The server's side of the transmission: requests of one client, several at a time, each answered as it is done.
+
+A request that makes no sense is answered with an error; the connection goes on as long as it is clear where the next
+request begins. No client can have more than _MAX_REQUESTS or _MAX_BYTES of requests under way.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias, TypeVar
+
+from backcheck_engine.block.eager import start_eagerly
+from backcheck_engine.block.request import Buffer, RequestFlag
+from backcheck_engine.errors import BlockError
+from backcheck_engine.nbd import transmission
+from backcheck_engine.nbd.constants import (
+    MAX_BUFFER_BYTES,
+    ChunkFlag,
+    ChunkType,
+    Command,
+    CommandFlag,
+    TransmissionFlag,
+)
+from backcheck_engine.nbd.errors import WireError
+from backcheck_engine.nbd.extents import MAX_EXTENTS
+from backcheck_engine.nbd.server_handshake import Agreement
+from backcheck_engine.nbd.stream import Stream, StreamClosed
+from backcheck_engine.nbd.transmission import Request
+
+_MAX_REQUESTS: Final = 16
+_MAX_BYTES: Final = 2 * MAX_BUFFER_BYTES
+_MAX_MESSAGE: Final = 4096
+
+_WITH_BUFFER: Final = (Command.READ, Command.WRITE, Command.CACHE)
+_CHANGING: Final = (Command.WRITE, Command.WRITE_ZEROES, Command.TRIM)
+_GROWING: Final = (Command.WRITE, Command.WRITE_ZEROES)
+
+_NAMES: Final = {
+    Command.READ: "read",
+    Command.WRITE: "write",
+    Command.DISC: "disconnect",
+    Command.FLUSH: "flush",
+    Command.TRIM: "trim",
+    Command.CACHE: "cache",
+    Command.WRITE_ZEROES: "write zeroes",
+    Command.BLOCK_STATUS: "block status",
+}
+
+_Handler: TypeAlias = "Callable[[Transmission, Request, Buffer], Awaitable[None]]"
+
+
+class Transmission:
+    """The requests of one client that has chosen an export."""
+
+    def __init__(self, stream: Stream, agreement: Agreement) -> None:
+        self._stream: Final = stream
+        self._export: Final = agreement.export
+        self._backend: Final = agreement.export.backend
+        self._structured: Final = agreement.structured
+        self._contexts: Final = agreement.contexts
+        self._under_way = self._bytes_under_way = 0
+        self._one_less: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Answer requests until the client goes; its last ones are done when this ends.
+
+        Raises WireError for what is no request, and StreamClosed.
+        """
+        try:
+            while True:
+                request = transmission.unpack_request(await self._stream.read(transmission.REQUEST_BYTES))
+                if request.command == Command.DISC:
+                    return
+                data = await self._payload(request)
+                size = request.length if request.command in _WITH_BUFFER else 0
+                await self._wait_until(_MAX_REQUESTS - 1, max(0, _MAX_BYTES - size))
+                self._under_way += 1
+                self._bytes_under_way += size
+                start_eagerly(self._answer(request, data, size))
+        finally:
+            if self._under_way:
+                self._stream.close()
+                await self._wait_until(0, 0)
+
+    async def _payload(self, request: Request) -> Buffer:
+        """The data that follows a write. Raises WireError, after an answer, when it is too much to be read."""
+        if request.command != Command.WRITE or not request.length:
+            return b""
+        if request.length > MAX_BUFFER_BYTES:
+            await self._fail(request, _too_long(request))
+            raise WireError("Request handling failed in intermediate state")
+        data = bytearray(request.length)
+        await self._stream.read_into(memoryview(data))
+        return data
+
+    async def _wait_until(self, requests: int, size: int) -> None:
+        """Wait until at most so many requests, of together so many bytes, are under way; one may be larger."""
+        while self._under_way > requests or (self._under_way and self._bytes_under_way > size):
+            self._one_less = asyncio.get_running_loop().create_future()
+            await self._one_less
+
+    async def _answer(self, request: Request, data: Buffer, size: int) -> None:
+        try:
+            try:
+                self._check(request)
+                await _HANDLERS[request.command](self, request, data)
+            except BlockError as error:
+                await self._fail(request, error)
+        except StreamClosed:
+            # Whoever reads from the client notices, too.
+            self._stream.close()
+        finally:
+            self._under_way -= 1
+            self._bytes_under_way -= size
+            if self._one_less is not None and not self._one_less.done():
+                self._one_less.set_result(None)
+
+    def _check(self, request: Request) -> None:
+        """Raise BlockError for what this export cannot do."""
+        command, size = request.command, self._export.size
+        if command in _WITH_BUFFER and request.length > MAX_BUFFER_BYTES:
+            raise _too_long(request)
+        if command in _CHANGING and TransmissionFlag.READ_ONLY in self._export.flags:
+            raise BlockError("Export is read-only", errno.EROFS)
+        if request.offset > size or request.length > size - request.offset:
+            where = f"From: {request.offset}, Len: {request.length}, Size: {size}"
+            raise BlockError(f"operation past EOF; {where}", errno.ENOSPC if command in _GROWING else errno.EINVAL)
+        if command not in _HANDLERS:
+            raise BlockError(f"invalid request type ({command}) received", errno.EINVAL)
+        valid = CommandFlag.FUA | _FLAGS.get(Command(command), CommandFlag.NONE)
+        if not self._structured:
+            valid &= ~CommandFlag.DF
+        if request.flags & ~valid:
+            what = f"unsupported flags for command {_NAMES[Command(command)]} (got 0x{request.flags:x})"
+            raise BlockError(what, errno.EINVAL)
+
+    # Commands. All raise BlockError with the text that the client gets, and StreamClosed.
+
+    async def _read(self, request: Request, data: Buffer) -> None:
+        if request.flags & CommandFlag.FUA:
+            await _doing("flush failed", self._backend.flush())
+        if not self._structured:
+            read = await self._pread(request.offset, request.length)
+            await self._stream.write(transmission.pack_simple_reply(request.cookie), read)
+        elif not request.length:
+            await self._stream.write(transmission.pack_chunk(ChunkType.NONE, request.cookie, 0, ChunkFlag.DONE))
+        elif request.flags & CommandFlag.DF:
+            await self._send_data(request, request.offset, request.length)
+        else:
+            await self._read_sparsely(request)
+
+    async def _read_sparsely(self, request: Request) -> None:
+        """Zeroes are told, not sent."""
+        offset, end = request.offset, request.offset + request.length
+        while offset < end:
+            status = await _doing("unable to check for holes", self._backend.block_status(offset, end - offset))
+            length = status.length
+            if status.zero:
+                done = ChunkFlag.DONE if offset + length == end else ChunkFlag.NONE
+                await self._stream.write(transmission.pack_hole_chunk(request.cookie, offset, length, done))
+            else:
+                await self._send_data(request, offset, length)
+            offset += length
+
+    async def _send_data(self, request: Request, offset: int, length: int) -> None:
+        done = ChunkFlag.DONE if offset + length == request.offset + request.length else ChunkFlag.NONE
+        data = await self._pread(offset, length)
+        await self._stream.write(transmission.pack_data_chunk(request.cookie, offset, length, done), data)
+
+    async def _pread(self, offset: int, length: int) -> Buffer:
+        return await _doing("reading from file failed", self._backend.pread(offset, length))
+
+    async def _cache(self, request: Request, data: Buffer) -> None:
+        """Reading is what brings data near."""
+        await _doing("caching data failed", self._backend.pread(request.offset, request.length))
+        await self._succeed(request)
+
+    async def _write(self, request: Request, data: Buffer) -> None:
+        await _doing("writing to file failed", self._backend.pwrite(request.offset, data, _fua(request)))
+        await self._succeed(request)
+
+    async def _write_zeroes(self, request: Request, data: Buffer) -> None:
+        flags = _fua(request)
+        if not request.flags & CommandFlag.NO_HOLE:
+            flags |= RequestFlag.MAY_UNMAP
+        if request.flags & CommandFlag.FAST_ZERO:
+            flags |= RequestFlag.NO_FALLBACK
+        zeroing = self._backend.pwrite_zeroes(request.offset, request.length, flags)
+        await _doing("writing to file failed", zeroing)
+        await self._succeed(request)
+
+    async def _flush(self, request: Request, data: Buffer) -> None:
+        await _doing("flush failed", self._backend.flush())
+        await self._succeed(request)
+
+    async def _trim(self, request: Request, data: Buffer) -> None:
+        await _doing("discard failed", self._backend.discard(request.offset, request.length))
+        if request.flags & CommandFlag.FUA:
+            await _doing("discard failed", self._backend.flush())
+        await self._succeed(request)
+
+    async def _block_status(self, request: Request, data: Buffer) -> None:
+        """One chunk for each meta context that was chosen."""
+        if not request.length:
+            raise BlockError("need non-zero length", errno.EINVAL)
+        if not self._contexts:
+            raise BlockError("CMD_BLOCK_STATUS not negotiated", errno.EINVAL)
+        limit = 1 if request.flags & CommandFlag.REQ_ONE else MAX_EXTENTS
+        for context_id in self._contexts:
+            finding = self._export.extents(context_id, request.offset, request.length, limit)
+            extents = await _doing("can't get block status", finding)
+            done = ChunkFlag.DONE if context_id == self._contexts[-1] else ChunkFlag.NONE
+            await self._stream.write(transmission.pack_status_chunk(request.cookie, context_id, extents, done))
+
+    # Replies.
+
+    async def _succeed(self, request: Request) -> None:
+        await self._stream.write(transmission.pack_simple_reply(request.cookie))
+
+    async def _fail(self, request: Request, error: BlockError) -> None:
+        if self._structured:
+            text = error.message.encode(errors="surrogateescape")[:_MAX_MESSAGE].decode(errors="ignore")
+            await self._stream.write(transmission.pack_error_chunk(request.cookie, error.errno, text))
+        else:
+            await self._stream.write(transmission.pack_simple_reply(request.cookie, error.errno))
+
+
+_HANDLERS: Final[dict[int, _Handler]] = {
+    Command.READ: Transmission._read,
+    Command.WRITE: Transmission._write,
+    Command.FLUSH: Transmission._flush,
+    Command.TRIM: Transmission._trim,
+    Command.CACHE: Transmission._cache,
+    Command.WRITE_ZEROES: Transmission._write_zeroes,
+    Command.BLOCK_STATUS: Transmission._block_status,
+}
+_FLAGS: Final = {
+    Command.READ: CommandFlag.DF,
+    Command.WRITE_ZEROES: CommandFlag.NO_HOLE | CommandFlag.FAST_ZERO,
+    Command.BLOCK_STATUS: CommandFlag.REQ_ONE,
+}
+"""What a command may be given besides FUA."""
+
+_ResultT = TypeVar("_ResultT")
+
+
+async def _doing(what: str, request: Awaitable[_ResultT]) -> _ResultT:
+    """What a request gives; when it fails, the client hears what could not be done, and why."""
+    try:
+        return await request
+    except BlockError as error:
+        raise BlockError(f"{what}: {os.strerror(error.errno)}", error.errno) from error
+
+
+def _fua(request: Request) -> RequestFlag:
+    return RequestFlag.FUA if request.flags & CommandFlag.FUA else RequestFlag.NONE
+
+
+def _too_long(request: Request) -> BlockError:
+    return BlockError(f"len ({request.length}) is larger than max len ({MAX_BUFFER_BYTES})", errno.EINVAL)
