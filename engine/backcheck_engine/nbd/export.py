@@ -158,16 +158,21 @@ def _usable_bitmaps(settings: ExportSettings, node: "Node") -> list[DirtyBitmap]
     found = []
     for reference in settings.bitmaps:
         owner, bitmap = _find_bitmap(reference, node)
-        check_usable(bitmap, allow_read_only=True)
+        is_old = release.current() < release.QEMU_7_2
+        if is_old:
+            check_usable(bitmap, allow_read_only=True)
         if not settings.writable and owner.is_writable and bitmap.is_recording:
             raise BlockError(f"Enabled bitmap '{bitmap.name}' incompatible with readonly export", errno.EINVAL)
+        if not is_old:
+            check_usable(bitmap, allow_read_only=True)
         found.append(bitmap)
     return found
 
 
 def _find_bitmap(reference: BitmapReference, node: "Node") -> "tuple[Node, DirtyBitmap]":
+    """The bitmap, and the node whose writers would change it: QEMU takes that of another node to be safe."""
     if reference.node is not None:
-        return find_bitmap(node.graph, reference.node, reference.name)
+        return node, find_bitmap(node.graph, reference.node, reference.name)[1]
     for layer in node.backing_chain():
         bitmap = layer.bitmaps.find(reference.name)
         if bitmap is not None:
