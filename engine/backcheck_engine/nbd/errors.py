@@ -34,6 +34,10 @@ class WireError(BlockError):
         super().__init__(message, code)
 
 
+class TrailingBytes(WireError):
+    """A payload goes on after its last part."""
+
+
 def to_errno(number: int) -> int:
     """The errno for an error number of the wire; one that the protocol does not have is EINVAL."""
     return _TO_ERRNO.get(number, errno.EINVAL)

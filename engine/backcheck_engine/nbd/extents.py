@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from backcheck_engine import release
 from backcheck_engine.block.backend import BlockBackend
 from backcheck_engine.block.dirty_bitmap import DirtyBitmap
 from backcheck_engine.nbd.constants import DIRTY, AllocationState
@@ -14,6 +15,8 @@ from backcheck_engine.nbd.transmission import Extent
 
 MAX_EXTENTS: Final = 128 * 1024
 """The longest answer, as QEMU bounds it."""
+_HOLE: Final = int(AllocationState.HOLE)
+_ZERO: Final = int(AllocationState.ZERO)
 _STEPS_WITHOUT_PAUSE: Final = 256
 """Questions to the graph, which may all be answered without waiting, before others get their turn."""
 
@@ -21,12 +24,14 @@ _Look = Callable[[int, int], Awaitable[Extent]]
 
 
 async def allocation_extents(backend: BlockBackend, offset: int, length: int, limit: int) -> list[Extent]:
-    """The extents of base:allocation. Raises BlockError."""
+    """The extents of base:allocation; until 7.0 zeroes that were written were no hole. Raises BlockError."""
+
+    holes_are_unallocated = release.current() < release.QEMU_7_2
 
     async def look(start: int, longest: int) -> Extent:
         status = await backend.block_status(start, longest)
-        state = AllocationState.DATA if status.data else AllocationState.HOLE
-        return Extent(status.length, state | AllocationState.ZERO if status.zero else state)
+        is_hole = not (status.allocated if holes_are_unallocated else status.data)
+        return Extent(status.length, _HOLE * is_hole | _ZERO * status.zero)
 
     return await _collect(look, offset, length, limit)
 

@@ -18,7 +18,7 @@ from backcheck_engine.nbd.constants import (
     InfoType,
     TransmissionFlag,
 )
-from backcheck_engine.nbd.errors import WireError
+from backcheck_engine.nbd.errors import TrailingBytes, WireError
 
 _GREETING: Final = struct.Struct(">QQH")
 _CLIENT_FLAGS: Final = struct.Struct(">I")
@@ -147,7 +147,7 @@ class _Payload:
 
     def end(self) -> None:
         if self._position != len(self._data):
-            raise WireError(f"{self._what} is too long")
+            raise TrailingBytes(f"{self._what} is too long")
 
 
 # The greeting.

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
+from backcheck_engine import release
 from backcheck_engine.nbd import negotiation
 from backcheck_engine.nbd.constants import (
     MAX_OPTION_BYTES,
@@ -19,12 +20,15 @@ from backcheck_engine.nbd.constants import (
     OptionReply,
     TransmissionFlag,
 )
-from backcheck_engine.nbd.errors import WireError
+from backcheck_engine.nbd.errors import TrailingBytes, WireError
 from backcheck_engine.nbd.export import Export
 from backcheck_engine.nbd.export_list import ExportList
 from backcheck_engine.nbd.stream import Stream
 
 _RequestT = TypeVar("_RequestT")
+_LENGTH_BYTES: Final = 4
+_SHOWN_NAME: Final = 80
+"""How much of a name that nobody has is told back."""
 _KNOWN_FLAGS: Final = ClientFlag.FIXED_NEWSTYLE | ClientFlag.NO_ZEROES
 
 
@@ -163,7 +167,7 @@ class Handshake:
     async def _meta_contexts(self, code: OptionCode, payload: bytes) -> Agreement | None:
         """LIST_META_CONTEXT and SET_META_CONTEXT: which of the export's contexts the client means."""
         is_listing = code is OptionCode.LIST_META_CONTEXT
-        if not self._structured:
+        if not self._structured and not (is_listing and release.current() >= release.QEMU_7_2):
             raise _invalid(f"request option '{_name_of(code)}' when structured reply is not negotiated")
         if not is_listing:
             self._contexts = None
@@ -185,7 +189,8 @@ class Handshake:
     def _find(self, name: str) -> Export:
         export = self._exports.find_shown(name)
         if export is None:
-            raise _Refusal(OptionReply.ERR_UNKNOWN, f"export '{name}' not present")
+            shown = name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}..."
+            raise _Refusal(OptionReply.ERR_UNKNOWN, f"export '{shown}' not present")
         return export
 
     def _flags(self, export: Export) -> TransmissionFlag:
@@ -214,14 +219,12 @@ _NAMES: Final = {
     OptionCode.EXPORT_NAME: "export name",
     OptionCode.ABORT: "abort",
     OptionCode.LIST: "list",
-    OptionCode.PEEK_EXPORT: "peek export",
     OptionCode.STARTTLS: "starttls",
     OptionCode.INFO: "info",
     OptionCode.GO: "go",
     OptionCode.STRUCTURED_REPLY: "structured reply",
     OptionCode.LIST_META_CONTEXT: "list meta context",
     OptionCode.SET_META_CONTEXT: "set meta context",
-    OptionCode.EXTENDED_HEADERS: "extended headers",
 }
 
 
@@ -237,7 +240,12 @@ def _unpacked(code: OptionCode, payload: bytes, unpack: Callable[[bytes], _Reque
     """What the payload of an option says, or a refusal of one that makes no sense."""
     try:
         return unpack(payload)
+    except TrailingBytes as error:
+        raise _invalid(f"option '{_name_of(code)}' has unexpected length") from error
     except WireError as error:
+        name_length = int.from_bytes(payload[:_LENGTH_BYTES], "big")
+        if len(payload) >= _LENGTH_BYTES and name_length > MAX_STRING_BYTES:
+            raise _invalid(f"Invalid name length: {name_length}") from error
         raise _invalid(f"Inconsistent lengths in option {_name_of(code)}") from error
 
 

@@ -10,12 +10,14 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias, TypeVar
 
+from backcheck_engine import release
 from backcheck_engine.block.eager import start_eagerly
 from backcheck_engine.block.request import Buffer, RequestFlag
 from backcheck_engine.errors import BlockError
 from backcheck_engine.nbd import transmission
 from backcheck_engine.nbd.constants import (
     MAX_BUFFER_BYTES,
+    REQUEST_MAGIC,
     ChunkFlag,
     ChunkType,
     Command,
@@ -34,7 +36,6 @@ _MAX_MESSAGE: Final = 4096
 
 _WITH_BUFFER: Final = (Command.READ, Command.WRITE, Command.CACHE)
 _CHANGING: Final = (Command.WRITE, Command.WRITE_ZEROES, Command.TRIM)
-_GROWING: Final = (Command.WRITE, Command.WRITE_ZEROES)
 
 _NAMES: Final = {
     Command.READ: "read",
@@ -69,7 +70,7 @@ class Transmission:
         """
         try:
             while True:
-                request = transmission.unpack_request(await self._stream.read(transmission.REQUEST_BYTES))
+                request = await self._next_request()
                 if request.command == Command.DISC:
                     return
                 data = await self._payload(request)
@@ -82,6 +83,17 @@ class Transmission:
             if self._under_way:
                 self._stream.close()
                 await self._wait_until(0, 0)
+
+    async def _next_request(self) -> Request:
+        """The head of the next request. Raises WireError for what is none; since 7.0 its sender is told."""
+        head = await self._stream.read(transmission.REQUEST_BYTES)
+        request = transmission.unpack_request(head)
+        if request.magic != REQUEST_MAGIC:
+            error = _refused(f"invalid magic (got 0x{request.magic:x})")
+            if release.current() >= release.QEMU_7_2:
+                await self._fail(request, error)
+            raise WireError(error.message)
+        return request
 
     async def _payload(self, request: Request) -> Buffer:
         """The data that follows a write. Raises WireError, after an answer, when it is too much to be read."""
@@ -122,18 +134,17 @@ class Transmission:
         if command in _WITH_BUFFER and request.length > MAX_BUFFER_BYTES:
             raise _too_long(request)
         if command in _CHANGING and TransmissionFlag.READ_ONLY in self._export.flags:
-            raise BlockError("Export is read-only", errno.EROFS)
+            raise _refused("Export is read-only")
         if request.offset > size or request.length > size - request.offset:
             where = f"From: {request.offset}, Len: {request.length}, Size: {size}"
-            raise BlockError(f"operation past EOF; {where}", errno.ENOSPC if command in _GROWING else errno.EINVAL)
+            raise _refused(f"operation past EOF; {where}")
         if command not in _HANDLERS:
-            raise BlockError(f"invalid request type ({command}) received", errno.EINVAL)
+            raise _refused(f"invalid request type ({command}) received")
         valid = CommandFlag.FUA | _FLAGS.get(Command(command), CommandFlag.NONE)
-        if not self._structured:
-            valid &= ~CommandFlag.DF
-        if request.flags & ~valid:
-            what = f"unsupported flags for command {_NAMES[Command(command)]} (got 0x{request.flags:x})"
-            raise BlockError(what, errno.EINVAL)
+        if command == Command.READ and not self._structured:
+            valid = CommandFlag.FUA
+        if request.flags & ~int(valid):
+            raise _refused(f"unsupported flags for command {_NAMES[Command(command)]} (got 0x{request.flags:x})")
 
     # Commands. All raise BlockError with the text that the client gets, and StreamClosed.
 
@@ -203,9 +214,9 @@ class Transmission:
     async def _block_status(self, request: Request, data: Buffer) -> None:
         """One chunk for each meta context that was chosen."""
         if not request.length:
-            raise BlockError("need non-zero length", errno.EINVAL)
+            raise _refused("need non-zero length")
         if not self._contexts:
-            raise BlockError("CMD_BLOCK_STATUS not negotiated", errno.EINVAL)
+            raise _refused("CMD_BLOCK_STATUS not negotiated")
         limit = 1 if request.flags & CommandFlag.REQ_ONE else MAX_EXTENTS
         for context_id in self._contexts:
             finding = self._export.extents(context_id, request.offset, request.length, limit)
@@ -258,4 +269,10 @@ def _fua(request: Request) -> RequestFlag:
 
 
 def _too_long(request: Request) -> BlockError:
-    return BlockError(f"len ({request.length}) is larger than max len ({MAX_BUFFER_BYTES})", errno.EINVAL)
+    space = " " if release.current() < release.QEMU_10_0 else ""
+    return _refused(f"len ({request.length}{space}) is larger than max len ({MAX_BUFFER_BYTES})")
+
+
+def _refused(why: str) -> BlockError:
+    """A request that is not even tried; as in QEMU, they all have the same number."""
+    return BlockError(why, errno.EINVAL)

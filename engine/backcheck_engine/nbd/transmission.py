@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from backcheck_engine.nbd.constants import (
+    CHUNK_ERROR_BIT,
     REQUEST_MAGIC,
     SIMPLE_REPLY_MAGIC,
     STRUCTURED_REPLY_MAGIC,
@@ -103,11 +104,8 @@ def pack_request(command: int, cookie: int, offset: int, length: int, flags: int
 
 
 def unpack_request(data: bytes | bytearray | memoryview) -> Request:
-    """The REQUEST_BYTES of a request. Raises WireError when the magic is another."""
-    request = Request._make(_REQUEST.unpack(data))
-    if request.magic != REQUEST_MAGIC:
-        raise WireError(f"invalid magic (got 0x{request.magic:x})")
-    return request
+    """The REQUEST_BYTES of a request. `magic` is as it came: the server judges it."""
+    return Request._make(_REQUEST.unpack(data))
 
 
 # Replies.
@@ -139,6 +137,11 @@ def unpack_chunk(data: bytes | bytearray | memoryview) -> Chunk:
 
 
 # Payloads of chunks.
+
+
+def is_error(kind: int) -> bool:
+    """Whether a chunk of that type reports an error."""
+    return bool(kind & CHUNK_ERROR_BIT)
 
 
 def pack_data_chunk(cookie: int, offset: int, length: int, flags: int = 0) -> bytes:
