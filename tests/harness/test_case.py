@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from backcheck import Case, Extent, FailAlways, FailOnce, KiB, MiB, between
+from backcheck import Case, Extent, FailAlways, FailOnce, JsonValue, KiB, MiB, between
 from backcheck.implementation import Implementation
 from backcheck.running.result import CaseResult, Outcome
 from backcheck.transcript import END_STEP, Command, Entry, Guest, JobEvent, JobStatus, OtherEvent, Output, Reply, State
@@ -350,6 +350,24 @@ def test_a_job_that_may_still_talk_at_the_end(fake: Implementation, run_story: R
     result = run_story(fake, story)
     assert result.outcome is Outcome.BROKEN
     assert "job0 is running and may go on by itself, so what it says is not certain: job0.wait()" in result.reason
+
+
+def test_events_that_do_not_name_their_job_are_no_job_s(fake: Implementation, run_story: RunStory) -> None:
+    wrong: list[JsonValue] = [
+        ["JOB_STATUS_CHANGE", {"id": "job0"}],
+        ["BLOCK_JOB_PENDING", {"device": "job0"}],
+        ["STOP", []],
+    ]
+
+    def story(t: Case) -> None:
+        t.exchange("events", events=wrong)
+
+    seen = [entry for entry in entries(passed(run_story(fake, story)), END_STEP) if isinstance(entry, OtherEvent)]
+    assert [(entry.name, entry.data) for entry in seen] == [
+        ("JOB_STATUS_CHANGE", {"id": "job0"}),
+        ("BLOCK_JOB_PENDING", {"device": "job0"}),
+        ("STOP", {"data": []}),
+    ]
 
 
 def test_a_request_outside_the_disk(qemu: Implementation, run_story: RunStory) -> None:

@@ -20,14 +20,15 @@ LONGEST_LINE = 600
 
 
 def entry_of_event(monitor: str, event: JsonObject, at: int) -> Entry:
-    """The entry for an event."""
+    """The entry for an event. One that does not name its job is no job's, for the golden to differ from."""
     name = str(event["event"])
     data = event.get("data", {})
-    assert isinstance(data, Mapping)
-    if name == JOB_STATUS_CHANGE:
+    if not isinstance(data, Mapping):
+        return OtherEvent(monitor=monitor, name=name, data={"data": data}, at=at)
+    if name == JOB_STATUS_CHANGE and {"id", "status"} <= data.keys():
         return JobStatus(job=str(data["id"]), status=str(data["status"]), at=at)
     id_key = JOB_ID_KEYS.get(name)
-    if id_key is not None:
+    if id_key is not None and id_key in data:
         rest = {key: value for key, value in data.items() if key != id_key}
         return JobEvent(job=str(data[id_key]), name=name, data=rest, id_key=id_key, at=at)
     return OtherEvent(monitor=monitor, name=name, data=data, at=at)
