@@ -9,19 +9,20 @@ import enum
 import errno
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from backcheck_engine import release
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.image_upkeep import ImageUpkeep
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.block.request import BlockStatus, Buffer, Range, RequestFlag
+from backcheck_engine.block.request import BlockStatus, Buffer, FilePiece, Range, RequestFlag
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
     from backcheck_engine.block.opening import Opener
+    from backcheck_engine.block.options import Options
     from backcheck_engine.json_value import JsonObject
 
 
@@ -88,11 +89,11 @@ class Driver(ImageUpkeep, ABC):
     kind: ClassVar[DriverKind]
     supports_backing: ClassVar[bool] = False
     supports_compressed_writes: ClassVar[bool] = False
-    supports_discard: ClassVar[bool] = False
+    supports_discard: bool = False
     """Whether `discard` does anything; the node does not track discards that would do nothing."""
-    supports_fua: ClassVar[bool] = False
+    supports_fua: bool = False
     """Whether `pwrite` honours FUA; else the node flushes after the write."""
-    zero_flags: ClassVar[RequestFlag] = RequestFlag.NONE
+    zero_flags: RequestFlag = RequestFlag.NONE
     """Which flags `pwrite_zeroes` honours, of FUA, MAY_UNMAP and NO_FALLBACK."""
     has_variable_size: ClassVar[bool] = False
     """Whether `size` can change by itself, so that the node asks each time."""
@@ -100,6 +101,10 @@ class Driver(ImageUpkeep, ABC):
     """The protocol that a filename may start with ("nbd" for nbd:…); None where filenames have no prefix."""
     strong_options: ClassVar[tuple[str, ...]] = ()
     """Options that change what a guest sees, and so belong in a json: filename; "x." stands for all that start so."""
+    mutable_options: ClassVar[tuple[str, ...] | None] = None
+    """How options begin that a reopening may change; None where a node of this driver cannot be reopened."""
+    not_with_filename: ClassVar[tuple[str, ...]] = ()
+    """Options that a filename stands for, so that they cannot be given beside one; "x." as above."""
     needs_filename: ClassVar[bool] = False
     """Whether a node of this driver cannot be opened without a filename."""
 
@@ -127,12 +132,15 @@ class Driver(ImageUpkeep, ABC):
         """Write `data`; `flags` has at most FUA, SERIALISING and WRITE_UNCHANGED."""
         raise BlockError.from_errno(errno.ENOTSUP)
 
-    async def pread_scattered(self, ranges: Sequence[Range], buffer: memoryview) -> int:
-        """Read the first `ranges`, one behind the other into `buffer`, as many as can be; how many that was."""
+    async def copy_scattered(self, places: Sequence[Range], target: "Node", ranges: Sequence[Range]) -> int:
+        """Have `target` take its `ranges` from where the first `places` lie, as many as can be; how many that was.
+
+        A format copies only what is data of its own.
+        """
         return 0
 
-    async def pwrite_scattered(self, ranges: Sequence[Range], data: memoryview) -> int:
-        """Write the first `ranges`, whose data lies one behind the other, as many as can be; how many that was."""
+    async def pwrite_scattered(self, ranges: Sequence[Range], pieces: Sequence[FilePiece]) -> int:
+        """Write the first `ranges`, each from its piece, as many as can be; how many that was."""
         return 0
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
@@ -249,6 +257,16 @@ class Driver(ImageUpkeep, ABC):
 
     def drain_end(self) -> None:
         """Undo one drain_begin."""
+
+    async def prepare_reopen(self, options: "Options", discard: str) -> Callable[[], None]:
+        """Take what may change from `options` for a node that goes on with that discard mode.
+
+        What is returned puts it in force; nothing changes before. Raises EngineError.
+        """
+        return lambda: None
+
+    def cancel_in_flight(self) -> None:
+        """Somebody no longer wants what is in flight: let requests fail that wait for something to come back."""
 
     async def become_read_only(self) -> None:
         """The node, which was flushed, is about to become read-only: leave the image as it shall stay."""

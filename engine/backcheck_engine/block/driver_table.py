@@ -18,6 +18,7 @@ _DRIVERS: dict[str, str] = {
     "copy-before-write": f"{_HERE}.filter.copy_before_write:CopyBeforeWriteDriver",
     "file": f"{_HERE}.protocol.file:FileDriver",
     "host_device": f"{_HERE}.protocol.file:HostDeviceDriver",
+    "nbd": f"{_HERE}.protocol.nbd:NbdDriver",
     "null-aio": f"{_HERE}.protocol.null:NullAioDriver",
     "null-co": f"{_HERE}.protocol.null:NullCoDriver",
     "qcow2": f"{_HERE}.format.qcow2.driver:Qcow2Driver",
@@ -30,6 +31,9 @@ _PROTOCOLS: dict[str, str] = {
     "blkdebug": "blkdebug",
     "file": "file",
     "host_device": "host_device",
+    "nbd": "nbd",
+    "nbd+tcp": "nbd",
+    "nbd+unix": "nbd",
     "null-aio": "null-aio",
     "null-co": "null-co",
 }

@@ -210,9 +210,17 @@ class _Opening:
             assert chosen is not None
         if from_filename and isinstance(given, str):
             self.options.take("filename")
+            self._refuse_beside_filename(chosen)
             for key, value in chosen.parse_filename(given).items():
                 self.options.set_default(key, value)
         return chosen
+
+    def _refuse_beside_filename(self, chosen: type[Driver]) -> None:
+        names = chosen.not_with_filename
+        prefixes = tuple(name for name in names if name.endswith("."))
+        for key in in_qemu_order(self.options.keys()):
+            if key in names or key.startswith(prefixes):
+                raise BlockError(f"Option '{key}' cannot be used with a file name", errno.EINVAL)
 
     def _take_null_backing(self) -> None:
         if self.options.take_null("backing"):

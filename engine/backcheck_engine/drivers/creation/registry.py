@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from backcheck_engine import release
 from backcheck_engine.block.driver_table import driver_class, is_device
 from backcheck_engine.block.filenames import protocol_of
+from backcheck_engine.drivers.creation import export as export_creation
 from backcheck_engine.drivers.creation import file as file_creation
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, merge_tables
 from backcheck_engine.drivers.format.qcow2 import create as qcow2_creation
@@ -21,14 +22,20 @@ Creator = Callable[["Graph", str, CreateOptions], Awaitable[None]]
 
 
 async def _create_raw(graph: Graph, filename: str, options: CreateOptions) -> None:
-    await file_creation.create_from_options(filename, options)
+    if is_on_server(filename):
+        await export_creation.create_from_options(graph, filename, options)
+    else:
+        await file_creation.create_from_options(filename, options)
 
 
 _FORMATS: dict[str, tuple[Sequence[CreateOption], Creator]] = {
     "qcow2": (qcow2_creation.OPTIONS, qcow2_creation.create_from_options),
     "raw": ((SIZE,), _create_raw),
     "file": (file_creation.OPTIONS, _create_raw),
+    "nbd": (export_creation.OPTIONS, export_creation.create_from_options),
 }
+
+_NBD = frozenset(["nbd", "nbd+tcp", "nbd+unix"])
 
 _CREATABLE_IN_QEMU = frozenset(
     [
@@ -93,6 +100,8 @@ _PROTOCOLS_OF_QEMU = frozenset(
         "https",
         "iscsi",
         "nbd",
+        "nbd+tcp",
+        "nbd+unix",
         "nfs",
         "null-aio",
         "null-co",
@@ -126,10 +135,15 @@ def format_creator(name: str) -> tuple[Sequence[CreateOption], Creator]:
     raise BlockError(f"Format driver '{name}' does not support image creation", errno.EINVAL)
 
 
+def is_on_server(filename: str) -> bool:
+    """Whether a filename is that of an export of an NBD server."""
+    return _foreign_protocol(filename) in _NBD
+
+
 def check_protocol(filename: str) -> None:
-    """Refuse a filename whose protocol cannot create files."""
+    """Refuse a filename whose protocol can neither create files nor do with what is there."""
     protocol = _foreign_protocol(filename)
-    if protocol is not None:
+    if protocol is not None and protocol not in _NBD:
         raise BlockError(f"Protocol driver '{protocol}' does not support image creation", errno.EINVAL)
 
 
@@ -152,4 +166,4 @@ def create_options(format_name: str, filename: str | None = None) -> tuple[Creat
     if filename is None:
         return tuple(table)
     check_protocol(filename)
-    return merge_tables(table, file_creation.OPTIONS)
+    return merge_tables(table, export_creation.OPTIONS if is_on_server(filename) else file_creation.OPTIONS)

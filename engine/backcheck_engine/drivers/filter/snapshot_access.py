@@ -23,7 +23,7 @@ class SnapshotAccessDriver(Driver):
 
     format_name: ClassVar[str] = "snapshot-access"
     kind: ClassVar[DriverKind] = DriverKind.FORMAT
-    supports_discard: ClassVar[bool] = True
+    supports_discard = True
 
     @classmethod
     async def open(cls, opener: Opener) -> SnapshotAccessDriver:

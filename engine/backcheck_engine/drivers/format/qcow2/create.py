@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine import release
 from backcheck_engine.block.backend import BlockBackend
+from backcheck_engine.block.driver_table import driver_name_for
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.options import bad_choice
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import SECTOR_SIZE
+from backcheck_engine.drivers.creation.export import prepare_export
 from backcheck_engine.drivers.creation.file import chosen_extent_size, create_file
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, OptionKind
 from backcheck_engine.drivers.format.qcow2.driver import Qcow2Driver
@@ -196,13 +198,13 @@ async def create_from_options(graph: Graph, filename: str, options: CreateOption
         backing_file=options.text("backing_file"),
         backing_format=options.text("backing_fmt"),
     )
-    await create_file(filename.removeprefix("file:"), 0, extent_size=chosen_extent_size(options))
+    await _make_file(graph, filename, 0, chosen_extent_size(options))
     file = await _open_new_file(graph, filename)
     data = None
     try:
         if data_file is not None:
             if not options.flag("keep_data_file"):
-                await create_file(data_file.removeprefix("file:"), new.size)
+                await _make_file(graph, data_file, new.size)
             data = await _open_new_file(graph, data_file)
         await create_on_nodes(graph, file, data, new)
     except EngineError:
@@ -223,8 +225,22 @@ def _delete_file_of(node: Node | None) -> None:
             os.unlink(node.exact_filename)
 
 
+async def _make_file(graph: Graph, filename: str, size: int, extent_size: int | None = None) -> None:
+    """Have a file of that size, or a place on a server that has as much room."""
+    if _is_url(filename):
+        await prepare_export(graph, filename, size)
+    else:
+        await create_file(filename.removeprefix("file:"), size, extent_size=extent_size)
+
+
+def _is_url(filename: str) -> bool:
+    return driver_name_for(filename) == "nbd"
+
+
 async def _open_new_file(graph: Graph, filename: str) -> Node:
     """A file that nobody relies on yet, so that nothing needs flushing."""
+    if _is_url(filename):
+        return await open_node(graph, {"driver": "nbd", "cache.no-flush": True}, filename=filename)
     tree: JsonObject = {"driver": "file", "filename": filename.removeprefix("file:"), "cache.no-flush": True}
     return await open_node(graph, tree)
 

@@ -1,0 +1,64 @@
+"""Images on an NBD server: nothing can be made there, but an export can be opened, and be large enough."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from backcheck_engine import release
+from backcheck_engine.block.backend import BlockBackend
+from backcheck_engine.block.opening import open_node
+from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.request import SECTOR_SIZE, RequestFlag
+from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, OptionKind
+from backcheck_engine.errors import BlockError, EngineError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.graph import Graph
+    from backcheck_engine.block.node import Node
+    from backcheck_engine.json_value import JsonObject
+
+OPTIONS: Sequence[CreateOption] = (
+    SIZE,
+    CreateOption(name="preallocation", kind=OptionKind.STRING, help="Preallocation mode (allowed values: off)"),
+)
+_NOT_THERE = (
+    "Protocol driver 'nbd' does not support creating new images, so an existing image must be selected as the target; "
+    "however, opening the given target as an existing image failed: "
+)
+_NOT_THERE_OLD = "Protocol driver 'nbd' does not support image creation, and opening the image failed: "
+
+
+async def create_from_options(graph: Graph, filename: str, options: CreateOptions) -> None:
+    """See that the export `filename` has the size that the options say. Raises BlockError in QEMU's words."""
+    preallocation = options.text("preallocation") or "off"
+    if preallocation != "off":
+        raise BlockError(f"Unsupported preallocation mode '{preallocation}'", errno.ENOTSUP)
+    await prepare_export(graph, filename, options.number("size"))
+
+
+async def prepare_export(graph: Graph, filename: str, size: int) -> None:
+    """Refuse an export smaller than `size`, and clear its first sector so that no old header is found there."""
+    is_old = release.current() < release.QEMU_10_0
+    tree: JsonObject = {"driver": "nbd", "discard": "unmap" if is_old else "ignore"}
+    try:
+        node = await open_node(graph, tree, filename=filename)
+    except EngineError as error:
+        words = (_NOT_THERE_OLD if is_old else _NOT_THERE) + error.message
+        raise BlockError(words, error.errno, hint=error.hint) from error
+    writer = BlockBackend(graph, permissions=Permission.WRITE | Permission.RESIZE)
+    try:
+        writer.insert(node)
+        await _claim(node, size)
+    finally:
+        await writer.close()
+        await node.unref()
+
+
+async def _claim(node: Node, size: int) -> None:
+    await node.truncate(size, exact=False)
+    try:
+        await node.pwrite_zeroes(0, min(node.size, SECTOR_SIZE), RequestFlag.MAY_UNMAP)
+    except BlockError as error:
+        raise error.prefixed("Failed to clear the new image's first sector: ") from error
