@@ -199,12 +199,15 @@ class BlockCopyCall:
             if run is None:
                 break
             start, length = run
-            if not self._area.start <= start < self._area.end:
-                # Meanwhile a guest's write may take what was found.
-                await self._area_at(start)
-                continue
-            if self._area.method is not CopyMethod.DATA or start + length > self._area.end:
-                break
+            if length > SCATTERED_BYTES:
+                # It may be short all the same, where the source is in short pieces.
+                if not self._area.start <= start < self._area.end:
+                    # Meanwhile a guest's write may take what was found.
+                    await self._area_at(start)
+                    continue
+                if self._area.method is not CopyMethod.DATA:
+                    break
+                run = start, length = start, min(length, self._area.end - start)
             if not self._state.cluster_size <= length <= min(SCATTERED_BYTES, TOGETHER_BYTES - total):
                 break
             chunks.append(self._take(run))
@@ -256,7 +259,7 @@ class BlockCopyCall:
         failures: Sequence[CopyFailure | None] = ()
         self._chunks_in_flight += len(chunks)
         try:
-            failures = await self._scattered.copy([(chunk.offset, chunk.length) for chunk in chunks], TOGETHER_BYTES)
+            failures = await self._scattered.copy([(chunk.offset, chunk.length) for chunk in chunks])
             self._failure = self._failure or next(filter(None, failures), None)
         finally:
             self._chunks_in_flight -= len(chunks)

@@ -82,11 +82,15 @@ def _start_thread_if_needed() -> None:
         thread.start()
 
 
-async def run_in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """The result of `function(*arguments)`, run in a thread of the pool."""
+def start_in_thread(function: Callable[..., T], *arguments: Any) -> "asyncio.Future[T]":
+    """A future for the result of `function(*arguments)`, run in a thread of the pool."""
     loop = asyncio.get_running_loop()
     future = _ThreadFuture(loop=loop)
     _start_thread_if_needed()
     _queue.put((loop, future, function, arguments))
-    result: T = await future
-    return result
+    return future
+
+
+async def run_in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """The result of `function(*arguments)`, run in a thread of the pool."""
+    return await start_in_thread(function, *arguments)

@@ -1,95 +1,25 @@
 """What else can be asked of a node: compressed writes, another size, block status, debug events."""
 
 import errno
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block import status
 from backcheck_engine.block.node_requests import NONE
-from backcheck_engine.block.node_zeroes import NodeZeroes
-from backcheck_engine.block.padding import is_aligned
-from backcheck_engine.block.request import MAX_IMAGE_BYTES, BlockStatus, Buffer, Range, RequestFlag
-from backcheck_engine.block.tracking import RequestKind, TrackedRequest
-from backcheck_engine.block.zeroes import is_zero
+from backcheck_engine.block.node_scattered import NodeScattered
+from backcheck_engine.block.request import MAX_IMAGE_BYTES, BlockStatus, Buffer, RequestFlag
+from backcheck_engine.block.tracking import RequestKind
 from backcheck_engine.errors import BlockError
-from backcheck_engine.tracing import BDRV_CO_PREADV, BDRV_CO_PWRITEV
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
 
 
-class NodeIO(NodeZeroes):
+class NodeIO(NodeScattered):
     """The whole half of `Node` that carries requests."""
 
     async def pwrite_compressed(self, offset: int, data: Buffer) -> None:
         """Write `data` compressed, where the driver can (ENOTSUP elsewhere, as late as any other failure)."""
         await self.pwrite(offset, data, RequestFlag.WRITE_COMPRESSED)
-
-    async def pread_scattered(self, ranges: Sequence[Range], buffer: memoryview) -> int:
-        """Read the first of several separate ranges, one behind the other into `buffer`; how many that was.
-
-        What is left, perhaps all, is for `pread`, as is everything that needs more than to be handed on.
-        """
-        if BDRV_CO_PREADV.is_on or self._handles_each_request or not self._are_aligned(ranges):
-            return 0
-        size = self._node.size
-        if any(offset + length > size for offset, length in ranges):
-            return 0
-        requests = self._begin_all(RequestKind.READ, ranges)
-        try:
-            return await self.driver.pread_scattered(ranges, buffer)
-        finally:
-            self._end_all(requests)
-
-    async def pwrite_scattered(self, ranges: Sequence[Range], data: memoryview) -> int:
-        """Write the first of several separate ranges, whose data lies one behind the other; how many that was.
-
-        What is left, perhaps all, is for `pwrite`, as is everything that needs more than to be handed on: zeroes that
-        are looked for, requests to wait for, ends to be padded.
-        """
-        if BDRV_CO_PWRITEV.is_on or self._handles_each_request or not self._are_aligned(ranges) or self.read_only:
-            return 0
-        ranges = ranges[: self._count_before_zeroes(ranges, data)]
-        if len(ranges) < 2:
-            return 0
-        requests = self._begin_all(RequestKind.WRITE, ranges)
-        try:
-            count = await self.driver.pwrite_scattered(ranges, data)
-            # The last first: when the image has grown, its parents hear of it once.
-            for offset, length in reversed(ranges[:count]):
-                self._finish_write(offset, length)
-            return count
-        finally:
-            self._end_all(requests)
-
-    def _begin_all(self, kind: RequestKind, ranges: Sequence[Range]) -> list[TrackedRequest]:
-        self.in_flight += 1
-        return [self.tracker.begin(kind, offset, length) for offset, length in ranges]
-
-    def _end_all(self, requests: Sequence[TrackedRequest]) -> None:
-        for request in requests:
-            self.tracker.end(request)
-        self._leave()
-
-    @property
-    def _handles_each_request(self) -> bool:
-        """Whether requests are told of, or have to wait, one by one."""
-        return self.event_sink is not None or self.tracker.serialising_count > 0
-
-    def _are_aligned(self, ranges: Sequence[Range]) -> bool:
-        alignment = self.limits.request_alignment
-        return alignment == 1 or all(is_aligned(offset, length, alignment) for offset, length in ranges)
-
-    def _count_before_zeroes(self, ranges: Sequence[Range], data: memoryview) -> int:
-        """How many of the first `ranges` are written as they are, not as zeroes."""
-        if self.detect_zeroes == "off":
-            return len(ranges)
-        start = 0
-        for index, (_, length) in enumerate(ranges):
-            if is_zero(data[start : start + length]):
-                return index
-            start += length
-        return len(ranges)
 
     async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
         """Change the size in bytes; with `exact` off, a driver that cannot may leave the image larger."""

@@ -10,6 +10,15 @@ Buffer = bytes | bytearray | memoryview
 Range = tuple[int, int]
 """(offset, length), in bytes."""
 
+
+class FilePiece(NamedTuple):
+    """Bytes that lie in a file of the host, which a descriptor that somebody else keeps open reads."""
+
+    descriptor: int
+    offset: int
+    length: int
+
+
 SECTOR_SIZE = 512
 MAX_REQUEST_BYTES = (2**31 - 1) // SECTOR_SIZE * SECTOR_SIZE
 """The longest read or write; zeroing and discarding may be longer."""

@@ -1,12 +1,11 @@
-"""Copying several separate ranges of data together: read into one buffer, and written from it in few writes.
+"""Copying several separate ranges of data together, from file to file of the host.
 
-Whatever cannot be read or written together is, one range after the other; that also tells which of them fails.
+Whatever cannot be copied so is copied by itself, as what it is; that also tells which range fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.block_copy import BlockCopy, CopyFailure
@@ -15,59 +14,35 @@ from backcheck_engine.block.request import Range
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
 
-Results = list[CopyFailure | None]
-"""For each of the first ranges the failure, or None for success."""
-
 
 class ScatteredCopy:
-    """Copies ranges of one `BlockCopy`, with buffers that are used again: fresh memory costs as much as a copy."""
+    """Copies ranges of one `BlockCopy`."""
 
     def __init__(self, state: BlockCopy) -> None:
         self._state: Final = state
-        self._spare_buffers: Final[list[bytearray]] = []
 
     @property
     def is_worthwhile(self) -> bool:
         """Whether nobody between here and the files wants to see, count or hold single requests."""
-        nodes = (self._state.source.node, self._state.target.node)
-        return self._state.writes_plainly and all(_is_unwatched(node) for node in nodes)
+        state = self._state
+        if state.skip_unallocated or not state.writes_plainly:
+            return False
+        return _is_unwatched(state.source.node) and _is_unwatched(state.target.node)
 
-    async def copy(self, ranges: Sequence[Range], most_bytes: int) -> Results:
-        """Copy `ranges`, at most `most_bytes` altogether; the result of each."""
-        buffer = self._spare_buffers.pop() if self._spare_buffers else bytearray(most_bytes)
-        starts = list(accumulate((length for _, length in ranges), initial=0))
-        with memoryview(buffer) as view:
-            read, failure = await self._read(ranges, starts, view)
-            results = await self._write(ranges[:read], starts, view)
-        self._spare_buffers.append(buffer)
-        # What was not even read goes back to be copied, as does what failed.
-        return results + [failure] * (len(ranges) - read)
-
-    async def _read(
-        self, ranges: Sequence[Range], starts: Sequence[int], buffer: memoryview
-    ) -> tuple[int, CopyFailure | None]:
-        """Fill the buffer; how many ranges could be read, and why not the next."""
-        count = 0
-        while count < len(ranges):
-            together = await self._state.source.node.pread_scattered(ranges[count:], buffer[starts[count] :])
+    async def copy(self, ranges: Sequence[Range]) -> list[CopyFailure | None]:
+        """Copy `ranges`, each at most a cluster of the copy; for each the failure, or None for success."""
+        source, target = self._state.source.node, self._state.target.node
+        results: list[CopyFailure | None] = []
+        while rest := ranges[len(results) :]:
+            together = await source.copy_scattered(rest, target, rest)
+            results += [None] * together
             if not together:
-                data = await self._state.read(*ranges[count])
-                if isinstance(data, CopyFailure):
-                    return count, data
-                buffer[starts[count] : starts[count + 1]] = data
-            count += together or 1
-        return count, None
-
-    async def _write(self, ranges: Sequence[Range], starts: Sequence[int], buffer: memoryview) -> Results:
-        results: Results = []
-        while (count := len(results)) < len(ranges):
-            together = await self._state.target.node.pwrite_scattered(ranges[count:], buffer[starts[count] :])
-            if together:
-                results += [None] * together
-            else:
-                data = buffer[starts[count] : starts[count + 1]]
-                results.append(await self._state.write(ranges[count][0], data))
+                results.append(await self._copy_alone(*rest[0]))
         return results
+
+    async def _copy_alone(self, offset: int, length: int) -> CopyFailure | None:
+        area = await self._state.area_at(offset, offset + length)
+        return await self._state.copy_range(offset, length, area.method)
 
 
 def _is_unwatched(node: Node) -> bool:

@@ -7,6 +7,9 @@ waits in a circle.
 
 import asyncio
 import enum
+from collections.abc import Sequence
+
+from backcheck_engine.block.request import Range
 
 
 class RequestKind(enum.Enum):
@@ -47,6 +50,19 @@ class TrackedRequest:
             self._done.set_result(None)
 
 
+class ScatteredRequest(TrackedRequest):
+    """Separate ranges, in any order, that begin and end together. It waits for nobody."""
+
+    __slots__ = ("_ranges",)
+
+    def __init__(self, kind: RequestKind, ranges: Sequence[Range]) -> None:
+        super().__init__(kind, *ranges[0])
+        self._ranges = ranges
+
+    def overlaps(self, start: int, end: int) -> bool:
+        return any(offset < end and start < offset + length for offset, length in self._ranges)
+
+
 class RequestTracker:
     """The requests in flight on one node."""
 
@@ -58,7 +74,13 @@ class RequestTracker:
 
     def begin(self, kind: RequestKind, offset: int, length: int) -> TrackedRequest:
         """Enter a request; call `end` with it whatever happens."""
-        request = TrackedRequest(kind, offset, length)
+        return self._enter(TrackedRequest(kind, offset, length))
+
+    def begin_scattered(self, kind: RequestKind, ranges: Sequence[Range]) -> TrackedRequest:
+        """`begin` for separate ranges at once."""
+        return self._enter(ScatteredRequest(kind, ranges))
+
+    def _enter(self, request: TrackedRequest) -> TrackedRequest:
         self.requests[request] = None
         return request
 

@@ -5,7 +5,10 @@ import mmap
 import os
 from collections.abc import Sequence
 
-from backcheck_engine.block.request import Buffer, Range
+from backcheck_engine.block.request import Buffer, FilePiece, Range
+
+_CANNOT_SEND = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV})
+"""What a file system says that cannot take data from another file."""
 
 
 def read_fully(fd: int, length: int, offset: int) -> Buffer:
@@ -22,20 +25,6 @@ def read_fully(fd: int, length: int, offset: int) -> Buffer:
     return whole
 
 
-def read_scattered(fd: int, ranges: Sequence[Range], buffer: memoryview) -> int:
-    """Read ranges one behind the other into `buffer`, up to the first that fails or is not there in full; how many."""
-    start = 0
-    for index, (offset, length) in enumerate(ranges):
-        try:
-            count = os.preadv(fd, [buffer[start : start + length]], offset)
-        except OSError:
-            return index
-        if count < length:
-            return index
-        start += length
-    return len(ranges)
-
-
 def write_fully(fd: int, data: Buffer, offset: int) -> None:
     """All of `data`."""
     done = os.pwrite(fd, data, offset)
@@ -50,16 +39,38 @@ def write_fully(fd: int, data: Buffer, offset: int) -> None:
         done += count
 
 
-def write_scattered(fd: int, ranges: Sequence[Range], data: memoryview) -> int:
-    """Write ranges whose data lies one behind the other, up to the first that fails; how many."""
-    start = 0
-    for index, (offset, length) in enumerate(ranges):
+def copy_pieces(pieces: Sequence[FilePiece], fd: int, ranges: Sequence[Range]) -> int:
+    """Copy pieces of other files to `ranges`, up to the first that fails or is not there in full; how many."""
+    position = -1
+    for index, (piece, (offset, _)) in enumerate(zip(pieces, ranges, strict=True)):
         try:
-            write_fully(fd, data[start : start + length], offset)
+            if offset != position:
+                os.lseek(fd, offset, os.SEEK_SET)
+            if not _copy_piece(piece, fd, offset):
+                return index
         except OSError:
             return index
-        start += length
-    return len(ranges)
+        position = offset + piece.length
+    return len(pieces)
+
+
+def _copy_piece(piece: FilePiece, fd: int, offset: int) -> bool:
+    """Copy to where the position of `fd` is; whether all of it was there.
+
+    The kernel copies from page to page: it shares no blocks between the files, so that neither becomes fragmented.
+    """
+    try:
+        if os.sendfile(fd, piece.descriptor, piece.offset, piece.length) == piece.length:
+            return True
+    except OSError as error:
+        if error.errno not in _CANNOT_SEND:
+            raise
+    data = os.pread(piece.descriptor, piece.length, piece.offset)
+    if len(data) < piece.length:
+        return False
+    write_fully(fd, data, offset)
+    os.lseek(fd, offset + piece.length, os.SEEK_SET)
+    return True
 
 
 def read_direct(fd: int, length: int, offset: int) -> Buffer:

@@ -15,6 +15,7 @@ class Allocation:
     end: int
     """Guest offset behind the last cluster."""
     clusters: int
+    """How many it places: fewer than lie between the offsets where it is for separate ranges."""
     host: int
     """Host offset of the first cluster."""
     keep_old: bool

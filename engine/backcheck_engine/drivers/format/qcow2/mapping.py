@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import errno
 from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from backcheck_engine.block.request import Range
 from backcheck_engine.drivers.format.qcow2.extended_l2 import subcluster_run
 from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
 from backcheck_engine.drivers.format.qcow2.tables import (
+    COMPRESSED,
     OFFSET_MASK,
     PLACED_KINDS,
+    ZERO,
     ZERO_KINDS,
     ClusterKind,
     cluster_kind,
+    progression,
     same_kind_run,
 )
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
+    from backcheck_engine.drivers.format.qcow2.geometry import Geometry
     from backcheck_engine.drivers.format.qcow2.image import Image
 
 _SLICE_BYTES = 65536
@@ -63,6 +69,43 @@ async def lookup(image: Image, offset: int, length: int) -> Extent:
 
 
 _HARMLESS = frozenset({ClusterKind.UNALLOCATED, ClusterKind.ZERO_PLAIN})
+
+
+async def data_places(image: Image, ranges: Sequence[Range]) -> list[Range]:
+    """Where the first of `ranges` lie in the file, each whole and as plain data. Call it under the metadata lock.
+
+    Whatever is less simple than that, or wrong, ends them: `lookup` tells of it.
+    """
+    geometry = image.geometry
+    places: list[Range] = []
+    if geometry.extended_l2 or image.has_data_file or image.header.version < 3:
+        return places
+    mapped, table = -1, None
+    for offset, length in ranges:
+        index = offset >> geometry.l2_coverage_bits
+        if index != mapped:
+            mapped, table = index, await image.l1.l2_table(index)
+        within = offset & (geometry.l2_coverage - 1)
+        if table is None or within + length > geometry.l2_coverage:
+            break
+        host = _data_place(table, within, length, geometry)
+        if not host:
+            break
+        places.append((host, length))
+    return places
+
+
+def _data_place(table: array[int], within: int, length: int, geometry: Geometry) -> int:
+    """The host offset of a range of one L2 table when it is plain data in a row, else 0."""
+    first, inside = within >> geometry.cluster_bits, within & geometry.cluster_mask
+    entry = table[first]
+    host = entry & OFFSET_MASK
+    if not host or entry & (COMPRESSED | ZERO) or host & geometry.cluster_mask:
+        return 0
+    clusters = geometry.clusters(inside + length)
+    if clusters > 1 and progression(table, first, clusters, geometry.cluster_size) < clusters:
+        return 0
+    return host + inside
 
 
 def _standard_extent(image: Image, table: array[int], within: int, length: int) -> Extent:

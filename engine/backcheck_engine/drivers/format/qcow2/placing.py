@@ -70,17 +70,20 @@ class Placer:
             return await self._place_in_place(table, index, clusters, offset, length)
         return await self._place_new(table, index, clusters, offset, length)
 
-    async def place_together_locked(self, ranges: Sequence[Range]) -> list[Allocation]:
+    async def place_together_locked(self, ranges: Sequence[Range]) -> Allocation:
         """Places side by side for separate ranges of whole clusters that have none, nor does anybody give them one.
 
-        For who holds the metadata lock. Not for external data files and extended L2 entries.
+        For who holds the metadata lock. Not for external data files and extended L2 entries. Until the allocation ends,
+        what lies between the ranges has to wait too.
         """
-        host = await self._take_clusters(sum(length for _, length in ranges) >> self._image.geometry.cluster_bits)
-        allocations = []
-        for offset, length in ranges:
-            allocations.append(self._begin(array("Q"), 0, offset, length, host, keep_old=False))
-            host += length
-        return allocations
+        clusters = sum(length for _, length in ranges) >> self._image.geometry.cluster_bits
+        host = await self._take_clusters(clusters)
+        start, end = ranges[0][0], sum(ranges[-1])
+        allocation = Allocation(
+            offset=start, end=end, clusters=clusters, host=host, keep_old=False, data_start=start, data_end=end
+        )
+        self._in_flight.add(allocation)
+        return allocation
 
     def _is_in_place(self, entry: int) -> bool:
         if not entry & COPIED or entry & COMPRESSED:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from backcheck_engine.block.io_threads import run_in_thread
 from backcheck_engine.block.request import Buffer, Range
 from backcheck_engine.drivers.format.qcow2.compression import CompressionError, decompress, descriptor_range
-from backcheck_engine.drivers.format.qcow2.mapping import Extent, lookup
+from backcheck_engine.drivers.format.qcow2.mapping import Extent, data_places, lookup
+from backcheck_engine.drivers.format.qcow2.status import is_metadata_preallocated
 from backcheck_engine.drivers.format.qcow2.tables import UNALLOCATED_KINDS, ZERO_KINDS, ClusterKind
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
     from backcheck_engine.drivers.format.qcow2.image import Image
 
 
@@ -36,20 +38,18 @@ async def read(image: Image, offset: int, length: int) -> Buffer:
             extent = await lookup(image, offset + done, length - done)
 
 
-async def read_scattered(image: Image, ranges: Sequence[Range], buffer: memoryview) -> int:
-    """Read the first of `ranges`, one behind the other into `buffer`, as far as each is one piece of the file."""
-    places: list[Range] = []
+async def copy_scattered(image: Image, places: Sequence[Range], target: Node, ranges: Sequence[Range]) -> int:
+    """Copy the first `places` of the guest's disk to `ranges` of `target`, as far as they are plain data; how many."""
     async with image.lock:
-        for offset, length in ranges:
-            try:
-                extent = await lookup(image, offset, length)
-            except BlockError:
-                # Reading that range by itself tells of it.
-                break
-            if extent.kind is not ClusterKind.NORMAL or extent.length < length:
-                break
-            places.append((extent.host, length))
-    return await image.data.pread_scattered(places, buffer) if places else 0
+        if await is_metadata_preallocated(image):
+            # What looks like data may be a hole of the file.
+            return 0
+        try:
+            below = await data_places(image, places)
+        except BlockError:
+            # Reading one by one tells of it.
+            return 0
+    return await image.data.copy_scattered(below, target, ranges[: len(below)])
 
 
 def _reads_as_fresh(image: Image, extent: Extent) -> bool:

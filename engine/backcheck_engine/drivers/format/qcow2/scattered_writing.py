@@ -1,15 +1,19 @@
 """Writing several separate guest ranges together: where all are new clusters, they lie side by side in the file.
 
-One write then carries the data of many, and the metadata is locked twice for all of them. Whatever is not as simple as
-that is left to writing one range after the other.
+The metadata is locked twice for all of them. Whatever is not as simple as that is left to writing one range after the
+other, which also tells what fails.
 """
 
 from __future__ import annotations
 
+import errno
+from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from backcheck_engine.block.request import Range
+from backcheck_engine.block.request import FilePiece, Range
+from backcheck_engine.drivers.format.qcow2.tables import COPIED
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -23,49 +27,62 @@ _FEWEST = 2
 
 
 class ScatteredWriter:
-    """Guest writes to many places of one image at once."""
+    """Guest writes to many places of one image at once. Ranges ascend."""
 
     def __init__(self, image: Image, writer: Writer, placer: Placer) -> None:
         self._image = image
         self._writer = writer
         self._placer = placer
 
-    async def write(self, ranges: Sequence[Range], data: memoryview) -> int:
+    async def write(self, ranges: Sequence[Range], pieces: Sequence[FilePiece]) -> int:
         """Write as many of the first `ranges` as can be written together; how many that was.
 
-        0 also when that failed: writing them one by one then tells which of them fails.
+        0 also when that failed.
         """
         image = self._image
         if image.file.wants_debug_events or image.has_data_file or image.geometry.extended_l2:
             return 0
-        allocations: list[Allocation] = []
         try:
             async with image.lock:
                 count = await self._count_new(ranges)
                 if count < _FEWEST:
                     return 0
-                allocations = await self._placer.place_together_locked(ranges[:count])
-            await self._write_data(allocations, data)
-        except BaseException as error:
-            for allocation in allocations:
-                await self._writer.abort(allocation)
-            if isinstance(error, BlockError):
-                return 0
-            raise
-        try:
-            await self._writer.finish_all(allocations)
+                ranges, pieces = ranges[:count], pieces[:count]
+                allocation = await self._placer.place_together_locked(ranges)
+            await self._write_at(allocation, ranges, pieces)
         except BlockError:
             return 0
         return count
 
-    async def _write_data(self, allocations: Sequence[Allocation], data: memoryview) -> None:
-        """Write to places side by side, the short pieces that they are, or else all at once."""
-        host = allocations[0].host
-        places = [(allocation.host, allocation.end - allocation.offset) for allocation in allocations]
-        length = sum(places[-1]) - host
-        await self._writer.check_data_write(host, length)
-        if await self._image.data.pwrite_scattered(places, data) < len(places):
-            await self._image.data.pwrite(host, data[:length])
+    async def _write_at(self, allocation: Allocation, ranges: Sequence[Range], pieces: Sequence[FilePiece]) -> None:
+        """Write to places side by side, then change the entries; or give back what was taken. Raises BlockError."""
+        lengths = [length for _, length in ranges]
+        places = list(zip(accumulate(lengths, initial=allocation.host), lengths, strict=False))
+        try:
+            await self._writer.check_data_write(allocation.host, sum(lengths))
+            written = await self._image.data.pwrite_scattered(places, pieces)
+            if written < len(places):
+                raise BlockError.from_errno(errno.EIO)
+            async with self._image.lock:
+                await self._link(allocation, ranges)
+        except BaseException:
+            await self._writer.abort(allocation)
+            raise
+        self._writer.in_flight.remove(allocation)
+
+    async def _link(self, allocation: Allocation, ranges: Sequence[Range]) -> None:
+        """Change the entries; what has an entry is no longer the allocation's to give back. Call it under the lock."""
+        image, geometry = self._image, self._image.geometry
+        if not image.options.lazy_refcounts:
+            await image.l2.depend_on(image.refcounts.cache)
+        for offset, length in ranges:
+            table, table_offset = await image.l1.writable_l2_table(offset >> geometry.l2_coverage_bits)
+            first = (offset & (geometry.l2_coverage - 1)) >> geometry.cluster_bits
+            count, entry = length >> geometry.cluster_bits, allocation.host | COPIED
+            table[first : first + count] = array("Q", range(entry, entry + length, geometry.cluster_size))
+            image.l2.touch(table_offset, 8 * first, 8 * (first + count))
+            allocation.host += length
+            allocation.clusters -= count
 
     async def _count_new(self, ranges: Sequence[Range]) -> int:
         """How many of the first `ranges` can be given new places. Call it under the metadata lock."""

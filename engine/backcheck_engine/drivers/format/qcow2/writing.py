@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 from array import array
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -157,22 +156,6 @@ class Writer:
             await self.abort(allocation)
             raise
         self.in_flight.remove(allocation)
-
-    async def finish_all(self, allocations: Sequence[Allocation]) -> None:
-        """`finish` for several allocations of clusters that had no place before."""
-        linked = 0
-        try:
-            async with self._image.lock:
-                for allocation in allocations:
-                    await self._link(allocation)
-                    linked += 1
-        except BaseException:
-            for allocation in allocations[linked:]:
-                await self.abort(allocation)
-            raise
-        finally:
-            for allocation in allocations[:linked]:
-                self.in_flight.remove(allocation)
 
     async def link_preallocated(self, allocation: Allocation) -> None:
         """Give unallocated clusters a place without data. Call it under the metadata lock.
