@@ -34,7 +34,9 @@ def run(t: Case) -> None:
     t.expect_error("nbd-server-start", addr=other, error="NBD server already running")
     t.expect("a client of the second", t.img("info", "nbd:unix:other.sock").status, 1)
     t.qmp("nbd-server-add", device="disk0")
-    t.expect("a client of the first", t.img("compare", "nbd:unix:nbd.sock:exportname=disk0", "disk0.img", "-U").status, 0)
+    t.expect(
+        "a client of the first", t.img("compare", "nbd:unix:nbd.sock:exportname=disk0", "disk0.img", "-U").status, 0
+    )
 
     t.step("stopped it takes its exports along, and can be started where it was")
     t.qmp("nbd-server-stop")
