@@ -2,7 +2,7 @@
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.child import ChildRole
 from backcheck_engine.block.driver import DriverKind
@@ -12,7 +12,8 @@ from backcheck_engine.errors import BlockError, OptionError
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
 
-_DISCARD = {"ignore": "ignore", "off": "ignore", "unmap": "unmap", "on": "unmap"}
+DISCARD: Final = {"ignore": "ignore", "off": "ignore", "unmap": "unmap", "on": "unmap"}
+"""What the option `discard` may be, and the mode that it stands for."""
 _DETECT_ZEROES = ("off", "on", "unmap")
 
 _FLAGS = ("read-only", "auto-read-only", "cache.direct", "cache.no-flush", "force-share")
@@ -71,12 +72,18 @@ def take_generic(node: "Node", options: Options, inherited: Inherited) -> None:
     if node.force_share and node.is_writable:
         raise BlockError("force-share=on can only be used with read-only images", errno.EINVAL)
     discard = options.take_str("discard")
-    if discard is not None and discard not in _DISCARD:
+    if discard is not None and discard not in DISCARD:
         raise OptionError("Invalid discard option")
-    node.discard_mode = inherited.discard if discard is None else _DISCARD[discard]
-    node.detect_zeroes = options.take_enum("detect-zeroes", _DETECT_ZEROES, "off")
-    if node.detect_zeroes == "unmap" and node.discard_mode != "unmap":
+    node.discard_mode = inherited.discard if discard is None else DISCARD[discard]
+    node.detect_zeroes = take_detect_zeroes(options, node.discard_mode)
+
+
+def take_detect_zeroes(options: Options, discard: str) -> str:
+    """The option `detect-zeroes` of a node with that discard mode. Raises OptionError."""
+    detect_zeroes = options.take_enum("detect-zeroes", _DETECT_ZEROES, "off")
+    if detect_zeroes == "unmap" and discard != "unmap":
         raise OptionError("setting detect-zeroes to unmap is not allowed without setting discard operation to unmap")
+    return detect_zeroes
 
 
 def settings_for_children(node: "Node", options: Options, inherited: Inherited) -> None:
@@ -94,4 +101,4 @@ def settings_for_children(node: "Node", options: Options, inherited: Inherited) 
     node.cache.direct = values["cache.direct"]
     node.cache.no_flush = values["cache.no-flush"]
     node.force_share = values["force-share"]
-    node.discard_mode = _DISCARD.get(str(options.peek("discard")), inherited.discard)
+    node.discard_mode = DISCARD.get(str(options.peek("discard")), inherited.discard)

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Callable, Iterable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from backcheck_engine import release
 from backcheck_engine.block.blockers import Blocker, Operation
@@ -10,6 +11,9 @@ from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.node import Node
 from backcheck_engine.block.permissions import Permission, first_conflict, permission_names
 from backcheck_engine.errors import BlockError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.reopen_queue import Settings
 
 _ALLOWED_ON_BACKINGS = frozenset(
     {Operation.COMMIT_TARGET, Operation.STREAM, Operation.BACKUP_SOURCE, Operation.BACKUP_TARGET}
@@ -23,6 +27,7 @@ class GraphChange:
         self._undo: list[Callable[[], None]] = []
         self._prepared: dict[Node, None] = {}
         self._changed: set[Child] = set()
+        self._made_read_only: set[Node] = set()
 
     def __enter__(self) -> "GraphChange":
         return self
@@ -74,6 +79,16 @@ class GraphChange:
 
         self._undo.append(undo)
 
+    # Settings.
+
+    def set_settings(self, node: Node, settings: "Settings") -> None:
+        """Put other settings in force, which decide what permissions a node needs and can give."""
+        before = settings.of(node)
+        if node.is_writable and settings.read_only:
+            self._made_read_only.add(node)
+        settings.put_in_force(node)
+        self._undo.append(lambda: before.put_in_force(node))
+
     # Permissions.
 
     def refresh(self, nodes: Iterable[Node]) -> None:
@@ -91,7 +106,7 @@ class GraphChange:
     def _refresh_node(self, node: Node) -> None:
         permissions, shared = node.cumulative_permissions()
         if permissions & (Permission.WRITE | Permission.WRITE_UNCHANGED) and not node.is_writable:
-            raise BlockError("Block node is read-only", errno.EPERM)
+            raise BlockError(self._read_only_text(node), errno.EPERM)
         if (
             Permission.WRITE in permissions
             and Permission.RESIZE not in permissions
@@ -105,6 +120,14 @@ class GraphChange:
         node.driver.prepare_permissions(permissions, shared)
         for child in node.children.values():
             self.set_permissions(child, *node.permissions_on(child, permissions, shared))
+
+    def _read_only_text(self, node: Node) -> str:
+        """Why a writer cannot be: the node is, or just now becomes, read-only."""
+        if node not in self._made_read_only:
+            return "Block node is read-only"
+        if release.current() < release.QEMU_7_2:
+            return "Cannot make block node read-only, there is a writer on it"
+        return f"Read-only block node '{node.node_name}' cannot support read-write users"
 
     def _old_text(self, node: Node) -> str:
         """The conflict in 5.2's words: seen from an edge that changed, it names the first other edge in its way."""

@@ -41,6 +41,14 @@ class ThrottleMember:
         self.group.schedule(direction)
         await woken
 
+    def successor_in(self, group: ThrottleGroup) -> ThrottleMember:
+        """A member of another group in the place of this one, which leaves."""
+        successor = ThrottleMember(group)
+        for _ in range(self._unlimited):
+            successor.drain_begin()
+        self.leave()
+        return successor
+
     def drain_begin(self) -> None:
         """Hold nothing back until `drain_end`."""
         self._unlimited += 1

@@ -65,6 +65,7 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
         "block-dirty-bitmap-remove",
         "x-debug-block-dirty-bitmap-sha256",
     ),
+    "reopen": ("blockdev-reopen", "x-blockdev-reopen"),
     "block": ("blockdev-add", "blockdev-create", "blockdev-del", "block_resize"),
     "block_query": ("query-block", "query-blockstats", "query-named-block-nodes"),
     "introspection": (

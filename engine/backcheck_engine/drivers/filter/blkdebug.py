@@ -57,6 +57,8 @@ class BlkdebugDriver(Driver):
         "max-discard",
     )
 
+    mutable_options = ()
+
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._state = _INITIAL_STATE

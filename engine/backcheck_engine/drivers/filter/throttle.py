@@ -1,10 +1,13 @@
 """The filter `throttle`: its requests wait for their turn in a throttle group."""
 
+from collections.abc import Callable
+
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind
 from backcheck_engine.block.node import Node
 from backcheck_engine.block.opening import Opener
+from backcheck_engine.block.options import Options
 from backcheck_engine.block.request import Buffer, RequestFlag
-from backcheck_engine.block.throttle_group import ThrottleMember
+from backcheck_engine.block.throttle_group import ThrottleGroup, ThrottleMember
 from backcheck_engine.block.throttling import IoDirection
 from backcheck_engine.errors import BlockError
 
@@ -19,6 +22,7 @@ class ThrottleDriver(Driver):
     zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK | RequestFlag.FUA
     supports_compressed_writes = True
     strong_options = ("throttle-group",)
+    mutable_options = ("throttle-group",)
 
     _member: ThrottleMember
 
@@ -26,14 +30,27 @@ class ThrottleDriver(Driver):
     async def open(cls, opener: Opener) -> "ThrottleDriver":
         driver = cls(opener.node)
         await opener.file()
-        name = opener.options.take_str("throttle-group")
+        driver._member = ThrottleMember(driver._take_group(opener.options))
+        return driver
+
+    def _take_group(self, options: Options) -> ThrottleGroup:
+        """The group that the options name. Raises BlockError."""
+        name = options.take_str("throttle-group")
         if name is None:
             raise BlockError("Please specify a throttle group")
-        group = opener.node.graph.throttle_groups.find(name)
+        group = self.node.graph.throttle_groups.find(name)
         if group is None:
             raise BlockError(f"Throttle group '{name}' does not exist")
-        driver._member = ThrottleMember(group)
-        return driver
+        return group
+
+    async def prepare_reopen(self, options: Options, discard: str) -> Callable[[], None]:
+        group = self._take_group(options)
+
+        def put_in_force() -> None:
+            if group is not self._member.group:
+                self._member = self._member.successor_in(group)
+
+        return put_in_force
 
     @property
     def _file(self) -> Node:

@@ -2,11 +2,13 @@
 
 import errno
 import sys
+from collections.abc import Callable
 
 from backcheck_engine import release
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
 from backcheck_engine.block.opening import Opener
+from backcheck_engine.block.options import Options
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.probing import PROBE_BYTES, RAW, probe
 from backcheck_engine.block.request import SECTOR_SIZE, BlockStatus, Buffer, RequestFlag
@@ -30,6 +32,7 @@ class RawDriver(Driver):
     supports_discard = True
     zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK | RequestFlag.FUA
     strong_options = ("offset", "size")
+    mutable_options = ("offset", "size")
 
     _offset: int
     _window: int | None
@@ -39,38 +42,36 @@ class RawDriver(Driver):
     @classmethod
     async def open(cls, opener: Opener) -> "RawDriver":
         driver = cls(opener.node)
-        options = opener.options
-        has_size = "size" in options
-        driver._offset = options.take_size("offset")
-        driver._window = options.take_size("size") if has_size else None
-        is_window = has_size or driver._offset != 0
+        driver._offset, driver._window = _take_window(opener.options)
+        is_window = driver._window is not None or driver._offset != 0
         role = ChildRole.DATA if is_window else ChildRole.FILTERED
         child = await opener.child("file", role=role | ChildRole.PRIMARY)
         assert child is not None
-        driver._check_window()
+        driver._check_window(driver._offset, driver._window)
         driver._guards_first_sector = opener.node.probed and opener.node.is_writable
         if driver._guards_first_sector:
             print(_PROBED_WARNING.format(child.filename), file=sys.stderr, flush=True)
         return driver
 
-    def _check_window(self) -> None:
+    def _check_window(self, offset: int, window: int | None) -> None:
+        """Raise BlockError unless the window is one of the file."""
         file_size = self.node.file.size
         old = release.current() < release.QEMU_7_2
-        offset, window = (0, 0) if old else (self._offset, self._window)  # 5.2 shows what was before the options
-        if self._offset > file_size:
+        shown = (0, 0) if old else (offset, window)  # 5.2 shows what was before the options
+        if offset > file_size:
             raise BlockError(
-                f"Offset ({offset}) cannot be greater than size of the containing file ({file_size})",
+                f"Offset ({shown[0]}) cannot be greater than size of the containing file ({file_size})",
                 errno.EINVAL,
             )
-        if self._window is None:
+        if window is None:
             return
-        if file_size - self._offset < self._window:
+        if file_size - offset < window:
             raise BlockError(
-                f"The sum of offset ({offset}) and size ({window}) has to be smaller or equal to "
+                f"The sum of offset ({shown[0]}) and size ({shown[1]}) has to be smaller or equal to "
                 f"the  actual size of the containing file ({file_size})",
                 errno.EINVAL,
             )
-        if self._window % SECTOR_SIZE:
+        if window % SECTOR_SIZE:
             raise BlockError(f"Specified size is not multiple of {SECTOR_SIZE}", errno.EINVAL)
 
     def _place(self, offset: int, length: int, *, writing: bool) -> int:
@@ -123,6 +124,15 @@ class RawDriver(Driver):
             raise BlockError("Disk size too large for the chosen offset", errno.EINVAL)
         await self.node.file.truncate(size + self._offset, exact=exact, preallocation=preallocation, zero=zero)
 
+    async def prepare_reopen(self, options: Options, discard: str) -> Callable[[], None]:
+        offset, window = _take_window(options)
+        self._check_window(offset, window)
+
+        def put_in_force() -> None:
+            self._offset, self._window = offset, window
+
+        return put_in_force
+
     def info(self) -> DriverInfo | None:
         return self.node.file.driver.info()
 
@@ -139,3 +149,9 @@ class RawDriver(Driver):
         """Those of a format, except that raw itself writes nothing that its parents do not write."""
         needed, shared = super().child_permissions(child, parent_permissions, parent_shared)
         return (needed & ~_CHANGES) | (parent_permissions & _CHANGES), shared
+
+
+def _take_window(options: Options) -> tuple[int, int | None]:
+    """(offset, size) that the options give; no size is up to the file's end."""
+    has_size = "size" in options
+    return options.take_size("offset"), options.take_size("size") if has_size else None

@@ -20,6 +20,7 @@ class NullCoDriver(Driver):
     kind = DriverKind.PROTOCOL
     protocol_prefix = "null-co"
     strong_options = ("size", "read-zeroes")
+    mutable_options = ()
 
     _size: int
     _latency_ns: int

@@ -57,7 +57,12 @@ class MetadataCache(Generic[T]):
         self._load_event = load_event
         self._update_event = update_event
         self._overlap_ignored = overlap_ignored
-        self._max_slots = max(limit // image.geometry.cluster_size, 2 * _KEPT)
+        self._max_slots = 0
+        self.set_limit(limit)
+
+    def set_limit(self, limit: int) -> None:
+        """How many bytes of tables are kept from now on."""
+        self._max_slots = max(limit // self._image.geometry.cluster_size, 2 * _KEPT)
         self._depends: MetadataCache[Any] | None = None
         self._depends_on_flush = False
 

@@ -60,6 +60,19 @@ class RuntimeOptions:
         return kind in self.discards
 
 
+MUTABLE_OPTIONS = (
+    "cache-clean-interval",
+    "cache-size",
+    "discard-no-unref",
+    "l2-cache-",
+    "lazy-refcounts",
+    "overlap-check",
+    "pass-discard-",
+    "refcount-cache-size",
+)
+"""How the options begin that `take_options` takes: all of them may be others when a node is reopened."""
+
+
 def take_options(options: Options, header: Header, *, discards: bool) -> RuntimeOptions:
     """Take the driver's options; `discards` is whether the node passes discards on. Raises BlockError."""
     lazy = options.take_bool("lazy-refcounts", Compatible.LAZY_REFCOUNTS in header.compatible)
