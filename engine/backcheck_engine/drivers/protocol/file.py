@@ -58,6 +58,7 @@ class FileDriver(Driver):
     needs_filename = True
     supports_discard = True
     zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
+    mutable_options = ("drop-cache", "x-check-cache-dropped")
     is_device: ClassVar[bool] = False
 
     @classmethod
@@ -65,7 +66,7 @@ class FileDriver(Driver):
         driver = cls(opener.node)
         driver._take_options(opener)
         driver._fd_is_writable = opener.node.is_writable and not opener.node.auto_read_only
-        driver._fd = driver._open_fd(writable=driver._fd_is_writable)
+        driver._fd = driver._open_fd(writable=driver._fd_is_writable, direct=driver._direct)
         try:
             driver._check_kind_of_file()
         except BlockError:
@@ -81,9 +82,7 @@ class FileDriver(Driver):
     def _take_options(self, opener: Opener) -> None:
         options = opener.options
         self._path = opener.take_filename()
-        self._direct = opener.node.cache.direct
-        self._read = file_io.read_direct if self._direct else file_io.read_fully
-        self._write = file_io.write_direct if self._direct else file_io.write_fully
+        self._use_page_cache(not opener.node.cache.direct)
         self._wants_locks = not self.is_device and _take_locking(options) != "off"
         if options.take_enum("aio", _AIO, "threads") == "native" and not self._direct:
             raise OptionError("aio=native was specified, but it requires cache.direct=on, which was not specified.")
@@ -92,7 +91,7 @@ class FileDriver(Driver):
         options.take_bool("x-check-cache-dropped")
         self._locks = ImageLocks()
         self._uses_locks = False
-        self._next_fd: int | None = None
+        self._next_fd: tuple[int, bool, bool] | None = None
         self._old_fds: list[int] = []
         self._fd = -1
         self._fd_is_writable = False
@@ -100,10 +99,15 @@ class FileDriver(Driver):
         self._zero_range_works = True
         self._punch_hole_works = True
 
-    def _open_fd(self, *, writable: bool) -> int:
+    def _use_page_cache(self, wanted: bool) -> None:
+        self._direct = not wanted
+        self._read = file_io.read_fully if wanted else file_io.read_direct
+        self._write = file_io.write_fully if wanted else file_io.write_direct
+
+    def _open_fd(self, *, writable: bool, direct: bool) -> int:
         # What is no image, a pipe, must not make the engine wait for somebody at its other end.
         flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK
-        flags |= os.O_DIRECT if self._direct else 0
+        flags |= os.O_DIRECT if direct else 0
         try:
             return os.open(self._path, flags)
         except (OSError, ValueError) as error:
@@ -266,29 +270,29 @@ class FileDriver(Driver):
             self._locks.prepare(self._fd, permissions, shared, self._path)
 
     def _prepare_fd(self, permissions: Permission) -> None:
-        """Open the descriptor that the permissions need, unless it is there."""
-        if self.node.read_only or not self.node.auto_read_only:
-            return
+        """Open the descriptor that the permissions and the node's options need, unless it is there."""
+        node, direct = self.node, self.node.cache.direct
         self._drop_next_fd()
-        writable = bool(permissions & _WRITERS)
-        if writable == self._fd_is_writable:
+        writable = node.is_writable and (not node.auto_read_only or bool(permissions & _WRITERS))
+        if (writable, direct) == (self._fd_is_writable, self._direct):
             return
         try:
-            self._next_fd = self._open_fd(writable=writable)
+            self._next_fd = self._open_fd(writable=writable, direct=direct), writable, direct
         except BlockError:
             # Who needs less than there is must not fail because the file is gone meanwhile, or has a new mode.
-            if writable:
+            if writable or direct != self._direct:
                 raise
 
     def _drop_next_fd(self) -> None:
         if self._next_fd is not None:
-            os.close(self._next_fd)
+            os.close(self._next_fd[0])
             self._next_fd = None
 
     def commit_permissions(self, permissions: Permission, shared: Permission) -> None:
         if self._next_fd is not None:
-            self._replace_fd(self._next_fd)
-            self._fd_is_writable = not self._fd_is_writable
+            fd, self._fd_is_writable, direct = self._next_fd
+            self._replace_fd(fd)
+            self._use_page_cache(not direct)
             self._next_fd = None
         if self._uses_locks:
             self._locks.commit(self._fd, permissions, shared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
@@ -22,7 +22,7 @@ from backcheck_engine.drivers.format.qcow2.compressed_writing import CompressedW
 from backcheck_engine.drivers.format.qcow2.header import MAX_BACKING_NAME, Incompatible
 from backcheck_engine.drivers.format.qcow2.inactivation import inactivate_image
 from backcheck_engine.drivers.format.qcow2.opening import open_image
-from backcheck_engine.drivers.format.qcow2.options import DiscardKind
+from backcheck_engine.drivers.format.qcow2.options import MUTABLE_OPTIONS, DiscardKind, take_options
 from backcheck_engine.drivers.format.qcow2.resize import Resizer
 from backcheck_engine.drivers.format.qcow2.specific_info import specific_info
 from backcheck_engine.drivers.format.qcow2.writing import Writer
@@ -32,6 +32,7 @@ from backcheck_engine.errors import BlockError
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
     from backcheck_engine.block.opening import Opener
+    from backcheck_engine.block.options import Options
     from backcheck_engine.drivers.format.qcow2.image import Image
     from backcheck_engine.json_value import JsonObject
 
@@ -43,8 +44,9 @@ class Qcow2Driver(Driver):
     kind: ClassVar[DriverKind] = DriverKind.FORMAT
     supports_backing: ClassVar[bool] = True
     supports_compressed_writes: ClassVar[bool] = True
-    supports_discard: ClassVar[bool] = True
-    zero_flags: ClassVar[RequestFlag] = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
+    supports_discard = True
+    zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
+    mutable_options = MUTABLE_OPTIONS
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
@@ -196,6 +198,20 @@ class Qcow2Driver(Driver):
             raise BlockError("Could not repair dirty image", errno.EIO)
 
     # Life.
+
+    async def prepare_reopen(self, options: Options, discard: str) -> Callable[[], None]:
+        image = self.image
+        chosen = take_options(options, image.header, discards=discard == "unmap")
+        if image.options.lazy_refcounts and not chosen.lazy_refcounts:
+            async with image.lock:
+                await image.mark_clean()
+
+        def put_in_force() -> None:
+            image.options = chosen
+            image.l2.set_limit(chosen.l2_cache_size)
+            image.refcounts.cache.set_limit(chosen.refcount_cache_size)
+
+        return put_in_force
 
     async def become_read_only(self) -> None:
         async with self.image.lock:
