@@ -1,6 +1,7 @@
 """A process that runs backcheck-img many times: a JSON list of words a line in, status and complaints a line out."""
 
 import contextlib
+import gc
 import io
 import json
 import sys
@@ -14,6 +15,8 @@ def serve() -> None:
         out, error = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
             status = img.main()
+        # Each is a process in life, which leaves nothing in memory to the next.
+        gc.collect()
         print(json.dumps([status, len(out.getvalue()), error.getvalue()[-2000:]]), flush=True)
 
 
