@@ -1,4 +1,4 @@
-"""A machine has one NBD server at most: what it is given is checked, and what needs it is refused while there is none."""
+"""A machine has one NBD server at most: it is checked what it is given, and what needs it is refused without it."""
 
 from backcheck import Case, JsonObject, MiB, case
 

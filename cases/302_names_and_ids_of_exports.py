@@ -5,7 +5,7 @@ from backcheck import Case, JsonObject, MiB, case
 
 @case(rules=["EXP-02", "NBD-05"], groups=["nbd", "export", "error", "quick"])
 def run(t: Case) -> None:
-    disk = t.drive("disk0", size=4 * MiB)
+    t.drive("disk0", size=4 * MiB)
     t.node("node1", size=MiB)
     t.qmp("nbd-server-start", addr={"type": "unix", "data": {"path": "nbd.sock"}})
 
