@@ -14,7 +14,7 @@ class Covered:
     times: int
 
     def __str__(self) -> str:
-        return f"{self.offset}+{self.length} written {_times(self.times)}"
+        return f"{self.offset}+{self.length} {_times(self.times)}"
 
 
 def _times(count: int) -> str:

@@ -19,7 +19,7 @@ class Action(Enum):
     FAIL = "fail"
     """Not carried out, answered with an error."""
     DISCONNECT = "disconnect"
-    """Not carried out; the connection ends, and so do all others."""
+    """Not carried out; all connections end, and who connects again is turned away."""
     LIE = "lie"
     """Carried out, and answered as no server may."""
 

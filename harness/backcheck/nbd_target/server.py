@@ -76,6 +76,9 @@ class Server:
         self.orders: list[Order] = []
         self.refused: list[str] = []
         """What broke the protocol, in words."""
+        self.turned_away = 0
+        """How many clients have been turned away."""
+        self._closed = False
         self._note = note
         self._listener: asyncio.Server | None = None
         self._clients: list[_Client] = []
@@ -83,7 +86,10 @@ class Server:
         self._waiting: dict[int, tuple[_Client, Received]] = {}
 
     async def listen(self) -> None:
-        """Accepts connections at its path from now on."""
+        """Serves who connects to its path from now on."""
+        self._closed = False
+        if self._listener is not None:
+            return
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -100,6 +106,11 @@ class Server:
             self._listener.close()
             self._listener = None
             self.path.unlink(missing_ok=True)
+        self.disconnect()
+
+    def turn_away(self) -> None:
+        """Ends all connections; who connects again is turned away at once, until it listens again."""
+        self._closed = True
         self.disconnect()
 
     def disconnect(self) -> None:
@@ -134,6 +145,11 @@ class Server:
         if client in self._clients:
             self._clients.remove(client)
 
+    def note_turned_away(self) -> None:
+        """A client has come in vain."""
+        self.turned_away += 1
+        self._note(f"{self.export.name} turns a client away")
+
     def arrived(self, client: "_Client", received: Received) -> None:
         """Writes a request down, and does with it as told."""
         record = self._record(client, received)
@@ -146,7 +162,7 @@ class Server:
             case Action.HOLD:
                 self._waiting[record.number] = client, received
             case Action.DISCONNECT:
-                self.leave()
+                self.turn_away()
             case Action.FAIL:
                 assert order is not None
                 self._answer(client, received, record, order.errno)
@@ -156,7 +172,9 @@ class Server:
             case _:
                 self._answer(client, received, record, 0)
 
-    def _new_client(self) -> "_Client":
+    def _new_client(self) -> asyncio.Protocol:
+        if self._closed:
+            return _TurnedAway(self)
         client = _Client(self, self._connections)
         self._connections += 1
         self._clients.append(client)
@@ -245,6 +263,18 @@ class Server:
                 parts.append(wire.data_chunk(cookie, offset, self.storage.read(offset, count), done=False))
             offset += count
         return b"".join([*parts, wire.chunk(cookie, Chunk.NONE)])
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection that ends as soon as it is there."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+        self._server.note_turned_away()
 
 
 class _Client(asyncio.Protocol):

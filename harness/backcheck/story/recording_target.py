@@ -10,6 +10,7 @@ from functools import partial
 from typing import Literal
 
 from backcheck.errors import UsageError
+from backcheck.json_types import JsonObject, JsonValue
 from backcheck.nbd_target.coverage import covered, in_pieces, not_covered_once
 from backcheck.nbd_target.orders import Action, Lie, Order
 from backcheck.nbd_target.server import Server
@@ -91,6 +92,17 @@ class RecordingTarget(Node):
         """Its URL, for drive-backup with `mode="existing"`, and for tools."""
         return f"nbd+unix:///{self.name}?socket={self.socket}"
 
+    def tree(self, reconnect_delay: int | None = None) -> JsonObject:
+        """The options of a node over it, without a name: `t.node("again0", tree=target.tree())`."""
+        protocol: dict[str, JsonValue] = {
+            "driver": "nbd",
+            "server": {"type": "unix", "path": self.socket},
+            "export": self.name,
+        }
+        if reconnect_delay is not None:
+            protocol["reconnect-delay"] = reconnect_delay
+        return {"driver": self.format, "file": protocol}
+
     @property
     def holding(self) -> bool:
         """Whether it holds a request now."""
@@ -139,13 +151,25 @@ class RecordingTarget(Node):
 
     def disconnect_at(
         self, operation: Operation, *, offset: int = 0, length: int | None = None, after: int = 0
-    ) -> None:
-        """Such a request is not carried out: the server goes away, as `leave()` does it."""
-        self._order(Action.DISCONNECT, operation, offset, length, after, 1)
+    ) -> "HeldRequests":
+        """Such a request is lost with all connections, as `turn_away()` ends them; `.wait()` until it has come."""
+        order = self._order(Action.DISCONNECT, operation, offset, length, after, 1)
+        return HeldRequests(self, order, _what(operation, offset, length))
 
     def leave(self) -> None:
-        """Ends all connections and takes no more, until `come_back()`."""
+        """Ends all connections and takes its socket away, until `come_back()`."""
         loop_thread().call(self.server.leave)
+
+    def turn_away(self) -> None:
+        """Ends all connections, and each new one as soon as it is there, until `come_back()`."""
+        loop_thread().call(self.server.turn_away)
+
+    def wait_turned_away(self) -> None:
+        """Waits until a client that has lost its connection tries again, in vain: then it knows."""
+        before = self.server.turned_away
+        self.session.recorder.wait(
+            lambda: self.server.turned_away > before or None, waiting_for=f"a client to come to {self.name} again"
+        )
 
     def come_back(self) -> None:
         """Takes connections again, with what had been written."""
@@ -189,11 +213,16 @@ class RecordingTarget(Node):
     # Expectations
 
     def expect_written_once(
-        self, *ranges: Range, cluster: int = JOB_CLUSTER, operations: Sequence[Operation] = ("write", "write-zeroes")
+        self,
+        *ranges: Range,
+        cluster: int = JOB_CLUSTER,
+        operations: Sequence[Operation] = ("write", "write-zeroes"),
+        elsewhere: bool = False,
     ) -> None:
         """Expects that each byte of these ranges (default: the disk) was written exactly once, and no other.
 
-        cluster: each request covers whole clusters of that size, but for the end of the disk.
+        cluster: each request covers whole clusters of that size, but for the end of the disk. elsewhere: what came
+        outside of the ranges does not matter.
         """
         written = self._changed(operations)
         wanted = ranges or ((0, self.size),)
@@ -201,10 +230,16 @@ class RecordingTarget(Node):
             end = request.offset + request.length
             if request.offset % cluster or (end % cluster and end != self.size):
                 self.session.fail(self.name, expected=f"whole clusters of {cluster}", got=str(request))
-        wrong = not_covered_once(self._end(), [(item.offset, item.length) for item in written], wanted)
-        if wrong:
+        done = [(request.offset, request.length) for request in written]
+        if wrong := not_covered_once(self._end(), done, wanted, elsewhere=elsewhere):
             told = ", ".join(f"{offset}+{length}" for offset, length in wanted)
             self.session.fail(self.name, expected=f"{told} written once", got=", ".join(map(str, wrong[:8])))
+
+    def expect_read_once(self, *ranges: Range) -> None:
+        """Expects that each byte of these ranges (default: the disk) was read exactly once, and no other."""
+        done = [(item.offset, item.length) for item in self._changed(("read",))]
+        if wrong := not_covered_once(self._end(), done, ranges or ((0, self.size),)):
+            self.session.fail(self.name, expected="everything read once", got=", ".join(map(str, wrong[:8])))
 
     def expect_stored_once(self) -> list[StoredCluster]:
         """Expects that each range of a qcow2 target that its final L2 entries name as data was written exactly once.

@@ -3,17 +3,16 @@
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypedDict, Unpack
 
 from backcheck.errors import UsageError
-from backcheck.json_types import JsonObject, JsonValue
 from backcheck.nbd_target.connection import EVERYTHING, Export
 from backcheck.nbd_target.server import Server
 from backcheck.nbd_target.storage import PIECE_SIZE
 from backcheck.nbd_target.wire import Feature
 from backcheck.programs import processes
-from backcheck.programs.processes import Finished, Process
+from backcheck.programs.processes import Finished
 from backcheck.sizes import MiB
 from backcheck.story.contents import Content, whole_sectors
 from backcheck.story.disks import Drive, dotted
@@ -69,7 +68,7 @@ class Serving(Starting):
         session.peers[name] = target
         target.come_back()
         if node:
-            session.add_node(name, {"node-name": name, **_tree(target, reconnect_delay)})
+            session.add_node(name, {"node-name": name, **target.tree(reconnect_delay)})
         return target
 
     def drive_over(
@@ -82,17 +81,18 @@ class Serving(Starting):
         self._name(id)
         node_name = f"{id}-node"
         image = Image(self._session, f"{id}.remote", target.format, Content(size=target.size))
-        named = {"if": "none", "id": id, "node-name": node_name, **dotted(_tree(target, reconnect_delay))}
+        named = {"if": "none", "id": id, "node-name": node_name, **dotted(target.tree(reconnect_delay))}
         named |= {key.replace("_", "-"): value for key, value in drive_options.items()}
         self._session.add_arguments("-drive", ",".join(f"{key}={value}" for key, value in named.items()))
         return Drive(self._session, id, node_name, image, breakpoints=False)
 
-    def nbd_server(self, *arguments: str, name: str = "server") -> "ServerProgram":
+    def nbd_server(self, *arguments: Image | str, name: str = "server") -> "ServerProgram":
         """Starts the implementation's NBD server program (`qemu-nbd`, `backcheck-nbd`), and waits until it listens.
 
-        arguments: all but its socket, which is `NAME.sock`: `t.nbd_server("-f", "qcow2", "-x", "e", "disk.img")`.
+        arguments: all but its socket, which is `NAME.sock`: `t.nbd_server("-f", "qcow2", "-x", "e", "disk.img")`. An
+        Image is its file and its format.
         """
-        return ServerProgram(self._session, name, arguments)
+        return ServerProgram(self._session, name, [word for item in arguments for word in _words(item)])
 
     def nbdinfo(self, *arguments: str) -> Finished:
         """Runs nbdinfo in the case's folder, whatever its exit status; unrecorded. `requires=["tool:nbdinfo"]`."""
@@ -129,18 +129,18 @@ class Serving(Starting):
 
 
 class ServerProgram:
-    """An NBD server program that runs until `stop()` or the end of the case."""
+    """An NBD server program that runs until `stop()` or `kill()`, and again after `start()`."""
 
-    def __init__(self, session: Session, name: str, arguments: tuple[str, ...]) -> None:
+    def __init__(self, session: Session, name: str, arguments: Sequence[str]) -> None:
         self.name = name
         self.socket = f"{name}.sock"
         self._session = session
-        pid_file = session.folder / f"{name}.pid"
-        pid_file.unlink(missing_ok=True)
+        self._pid_file = session.folder / f"{name}.pid"
         self._stderr = session.folder / f"{name}.stderr"
-        self.process = self._start(["--persistent", "--socket", self.socket, "--pid-file", pid_file.name, *arguments])
+        listens = f"/proc/self/cwd/{self.socket}"  # absolute, as qemu-nbd wants it, and short, as the kernel does
+        self._arguments = ["--persistent", "--socket", listens, "--pid-file", self._pid_file.name, *arguments]
+        self.start()
         session.peers[name] = self
-        session.recorder.wait(lambda: self._ready(pid_file.name), waiting_for=f"{self.process.name} to listen")
 
     @property
     def url(self) -> str:
@@ -154,6 +154,17 @@ class ServerProgram:
     @property
     def holding(self) -> bool:
         return False
+
+    def start(self) -> None:
+        """Starts it, also again after its end, on the same socket, and waits until it listens."""
+        for left in (self._pid_file, self._session.folder / self.socket):
+            left.unlink(missing_ok=True)
+        with open(os.devnull, "r+b") as nothing, self._stderr.open("ab") as stderr:
+            descriptors = {0: nothing.fileno(), 1: nothing.fileno(), 2: stderr.fileno()}
+            self.process = self._session.implementation.start_nbd(
+                self._arguments, cwd=self._session.folder, descriptors=descriptors
+            )
+        self._session.recorder.wait(self._ready, waiting_for=f"{self.process.name} to listen")
 
     def stop(self, *, status: int = 0) -> None:
         """Ends it by SIGTERM; it must end with that status."""
@@ -169,19 +180,18 @@ class ServerProgram:
     def close(self) -> None:
         self.process.kill()
 
-    def _start(self, arguments: list[str]) -> Process:
-        with open(os.devnull, "r+b") as nothing, self._stderr.open("ab") as stderr:
-            descriptors = {0: nothing.fileno(), 1: nothing.fileno(), 2: stderr.fileno()}
-            return self._session.implementation.start_nbd(arguments, cwd=self._session.folder, descriptors=descriptors)
-
-    def _ready(self, pid_file: str) -> bool | None:
+    def _ready(self) -> bool | None:
         """Whether it listens: then it has written its process id."""
-        if (self._session.folder / pid_file).exists():
+        if self._pid_file.exists():
             return True
         if self.process.exit_status is not None:
             said = self._stderr.read_text(errors="replace").strip()
             self._session.fail(self.process.name, expected="to listen", got=f"{self.process.describe_end()}: {said}")
         return None
+
+
+def _words(argument: Image | str) -> list[str]:
+    return [argument] if isinstance(argument, str) else ["--format", argument.format, argument.name]
 
 
 _FEATURES: Mapping[str, Feature] = {str(flag.name).lower().replace("_", "-"): flag for flag in EVERYTHING}
@@ -201,15 +211,3 @@ def _export(name: str, size: int, offer: Offer) -> Export:
     return Export(
         name=name, size=size, features=features, structured=export.structured, block_sizes=offer["block_sizes"]
     )
-
-
-def _tree(target: RecordingTarget, reconnect_delay: int | None) -> JsonObject:
-    """The options of a format node over the server."""
-    protocol: dict[str, JsonValue] = {
-        "driver": "nbd",
-        "server": {"type": "unix", "path": target.socket},
-        "export": target.name,
-    }
-    if reconnect_delay is not None:
-        protocol["reconnect-delay"] = reconnect_delay
-    return {"driver": target.format, "file": protocol}

@@ -8,8 +8,9 @@ from backcheck.errors import UsageError
 from backcheck.json_types import JsonObject, JsonValue
 from backcheck.nbd_target.coverage import covered
 from backcheck.nbd_target.server import Recorded
-from backcheck.nbd_target.wire import Kind
+from backcheck.nbd_target.wire import Kind, RequestFlag
 from backcheck.recording.recorder import Recorder
+from backcheck.story.expectations import wire_name
 from backcheck.story.jobs import Moment
 
 Operation: TypeAlias = Literal["read", "write", "write-zeroes", "trim", "flush", "block-status", "change"]
@@ -33,6 +34,8 @@ class TargetRequest:
         self.offset = recorded.offset
         self.length = recorded.length
         self.fua = recorded.fua
+        self.no_hole = RequestFlag.NO_HOLE in recorded.flags
+        """Whether what it zeroes must keep its place on the disk."""
         self.pattern = recorded.pattern
         """The byte of which all data of a write is, or None."""
         self.digest = recorded.digest
@@ -83,8 +86,9 @@ def values_of(request: TargetRequest) -> JsonObject:
         values |= {"offset": request.offset, "length": request.length}
     if request.pattern is not None:
         values["pattern"] = request.pattern
-    if request.fua:
-        values["fua"] = True
+    for flag in ("fua", "no_hole"):
+        if getattr(request, flag):
+            values[wire_name(flag)] = True
     if request.error:
         values["error"] = errno_names.errorcode.get(request.error, request.error)
     return values
