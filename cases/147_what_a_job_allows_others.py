@@ -19,11 +19,7 @@ def permissions(value: JsonValue) -> str:
     return " ".join(sorted(str(name) for name in value))
 
 
-@case(
-    rules=["PERM-03", "PERM-06", "FLT-01"],
-    groups=["graph", "permission", "filter"],
-    not_on={"engine": "it has no query for debugging"},
-)
+@case(rules=["PERM-03", "PERM-06", "FLT-01"], groups=["graph", "permission", "filter"])
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=4 * MiB)
     target = t.node("target0", size=4 * MiB)

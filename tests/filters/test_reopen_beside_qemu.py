@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.filters.beside import NODES, add, bitmap, cbw, compare, delete, io, make_images, members, node
-from tests.monitor.conversation import Step, both
+from tests.monitor.conversation import Step
 from tests.monitor.program import RELEASES
 
 pytestmark = pytest.mark.timeout(120)
@@ -166,6 +166,7 @@ STORIES: dict[str, list[Step]] = {
         reopen({"driver": "null-co", "node_name": "null"}),
         reopen({"driver": "null-co", "node_name": "null", "size": 1 << 20, "read_only": True}),
         reopen({"driver": "null-co", "node_name": "null", "size": 1 << 20, "latency_ns": 0}),
+        delete("null"),
         NODES,
         bitmap("target", "b0", persistent=True),
         reopen(of("target", read_only=True)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.backend import ErrorAction, IoStatus, OnError
@@ -52,6 +53,11 @@ class BlockJob(Job):
         )
         self._edges.append(edge)
         node.blockers.block_all(self._blocker, but=except_operations)
+
+    @property
+    def edges(self) -> Sequence[Child]:
+        """Its uses of nodes, the oldest first."""
+        return tuple(self._edges)
 
     def uses(self, node: Node) -> bool:
         """Whether the job holds `node`."""

@@ -67,6 +67,7 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "reopen": ("blockdev-reopen", "x-blockdev-reopen"),
     "block": ("blockdev-add", "blockdev-create", "blockdev-del", "block_resize"),
+    "block_graph": ("x-debug-query-block-graph",),
     "block_query": ("query-block", "query-blockstats", "query-named-block-nodes"),
     "introspection": (
         "qmp_capabilities",

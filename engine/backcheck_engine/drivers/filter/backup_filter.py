@@ -22,6 +22,7 @@ class BackupTopDriver(CopyBeforeWriteDriver):
 
     format_name: ClassVar[str] = "backup-top"
     source_child: ClassVar[str] = "backing"
+    child_names: ClassVar[tuple[str, str]] = ("target", "backing")
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)

@@ -256,10 +256,10 @@ class BlkdebugDriver(Driver):
     def refresh_limits(self, limits: Limits) -> None:
         limits.request_alignment = self._align or limits.request_alignment
         limits.max_transfer = self._max_transfer or limits.max_transfer
-        limits.pwrite_zeroes_alignment = self._opt_write_zero
-        limits.max_pwrite_zeroes = self._max_write_zero
-        limits.pdiscard_alignment = self._opt_discard
-        limits.max_pdiscard = self._max_discard
+        limits.pwrite_zeroes_alignment = self._opt_write_zero or limits.pwrite_zeroes_alignment
+        limits.max_pwrite_zeroes = self._max_write_zero or limits.max_pwrite_zeroes
+        limits.pdiscard_alignment = self._opt_discard or limits.pdiscard_alignment
+        limits.max_pdiscard = self._max_discard or limits.max_pdiscard
 
     def refresh_filename(self) -> str | None:
         """blkdebug:CONFIG:IMAGE, when it says everything."""

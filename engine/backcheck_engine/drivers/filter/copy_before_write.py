@@ -38,10 +38,11 @@ class CopyBeforeWriteDriver(Driver):
 
     format_name: ClassVar[str] = "copy-before-write"
     source_child: ClassVar[str] = "file"
+    child_names: ClassVar[tuple[str, str]] = ("file", "target")
     kind: ClassVar[DriverKind] = DriverKind.FILTER
-    supports_discard: ClassVar[bool] = True
-    supports_fua: ClassVar[bool] = True
-    zero_flags: ClassVar[RequestFlag] = RequestFlag.FUA | RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
+    supports_discard = True
+    supports_fua = True
+    zero_flags = RequestFlag.FUA | RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
@@ -57,8 +58,9 @@ class CopyBeforeWriteDriver(Driver):
     @classmethod
     async def open(cls, opener: Opener) -> CopyBeforeWriteDriver:
         driver, options = cls(opener.node), opener.options
-        await opener.child(cls.source_child, role=ChildRole.FILTERED | ChildRole.PRIMARY)
-        await opener.child("target", role=ChildRole.DATA)
+        for name in cls.child_names:
+            role = ChildRole.FILTERED | ChildRole.PRIMARY if name == cls.source_child else ChildRole.DATA
+            await opener.child(name, role=role)
         bitmap = _take_bitmap(opener)
         driver._breaks_snapshot = options.take_enum("on-cbw-error", ON_CBW_ERROR, ON_CBW_ERROR[0]) == "break-snapshot"
         driver._timeout_s = options.take_int("cbw-timeout")
@@ -158,7 +160,7 @@ class CopyBeforeWriteDriver(Driver):
             return Permission.WRITE, Permission.ALL & ~Permission.RESIZE
         needed, shared = default_child_permissions(child, True, parent_permissions, parent_shared)
         if self._is_in_place:
-            if Permission.WRITE in parent_permissions:
+            if Permission.WRITE in parent_permissions or release.current() >= release.QEMU_10_0:
                 needed |= Permission.CONSISTENT_READ
             if self.copy.discard_source:
                 needed |= Permission.WRITE
