@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import bitmaps, measure, speed
+from bench import bitmaps, measure, nbd, speed
 from bench.contestant import Contestant
 from bench.images import GiB, MiB, TiB, make_mixed, make_sparse
 from bench.table import Bound, Row, Target
@@ -22,6 +22,7 @@ BITMAP = Target(bound=Bound.RATIO, most=1.5)
 BITMAP_MEMORY = Target(bound=Bound.ENGINE, most=4)
 AS_FAST = Target(bound=Bound.BOTH_WAYS, most=1.1)
 WOKEN = Target(bound=Bound.ENGINE, most=100)
+AS_MUCH_AS_FOUR_FIFTHS = Target(bound=Bound.RATIO, most=1 / 0.8)
 STORED_BITMAP = Target(bound=Bound.RATIO, most=2.0)
 
 # A function of ``measure``: the contestant and what else it needs -> for each row, the samples of one run.
@@ -52,6 +53,13 @@ class Bench:
         for source, target_format in ((raw, "raw"), (raw, "qcow2"), (qcow2, "qcow2")):
             row = Row(title=f"1 GiB mixed, {source.format} to {target_format}", unit="s", target=NOT_SLOWER)
             yield from self.alternate(self.rounds, [row], measure.backup, source, target_format)
+
+    def nbd(self) -> Iterator[Row]:
+        """Full backups of 1 GiB to a server, over a unix socket: at least 0.8 times QEMU's throughput."""
+        raw, _ = make_mixed(self.folder, GiB)
+        for title, samples_of in (("a file", nbd.backup_to_file), ("nothing", nbd.backup_to_nothing)):
+            row = Row(title=f"1 GiB mixed to qemu-nbd with {title}", unit="s", target=AS_MUCH_AS_FOUR_FIFTHS)
+            yield from self.alternate(self.rounds, [row], samples_of, raw)
 
     def sparse(self) -> Iterator[Row]:
         """A full backup of an image that is nearly all holes."""
@@ -113,6 +121,7 @@ class Bench:
 
 PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "mixed": Bench.mixed,
+    "nbd": Bench.nbd,
     "sparse": Bench.sparse,
     "incremental": Bench.incremental,
     "bitmaps": Bench.bitmaps,
