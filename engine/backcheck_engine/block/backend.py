@@ -94,6 +94,10 @@ class BlockBackend:
         """Off for a user that is quiesced in another way and must get its last requests through."""
         self.has_io_status = False
         """Whether queries tell how the guest's requests fare. No guest runs, so that none ever fails."""
+        self.iothread: str | None = None
+        """The iothread that it is in, with its node; None is the main loop."""
+        self.allows_iothread_change = False
+        """Whether its user does not mind where it is."""
         self.accounting = Accounting()
         self.before_removal: list[Callable[[], Awaitable[None]]] = []
         """What is to be done, once, when the medium is about to be let go."""
@@ -121,6 +125,16 @@ class BlockBackend:
     def insert(self, node: "Node") -> None:
         """Make `node` the medium, with a reference of its own. Raises BlockError on a permission conflict."""
         self.root = self.graph.attach(node, "root", owner=self, permissions=self.permissions, shared=self.shared)
+        self.iothread = node.iothread
+
+    async def replace(self, node: "Node") -> None:
+        """Make another node the medium, drained. Raises BlockError on a permission conflict; nothing has changed."""
+        root = self.root
+        assert root is not None
+        old = root.node
+        async with old.drained(), node.drained():
+            self.graph.replace_child(root, node)
+        await old.unref()
 
     async def remove(self) -> None:
         """Let the medium go, after what is in flight on it."""
@@ -132,6 +146,13 @@ class BlockBackend:
             root, self.root = self.root, None
             self.graph.detach_now(root)
         await root.node.unref()
+
+    def give_up(self) -> None:
+        """Let go of a medium that somebody else holds too, before any request was made."""
+        if self.root is not None:
+            root, self.root = self.root, None
+            self.graph.detach_now(root)
+            root.node.give_reference_away()
 
     async def close(self) -> None:
         """Let the medium, the throttle group and the name go."""
@@ -145,6 +166,11 @@ class BlockBackend:
         if self.root is not None:
             self.graph.set_permissions(self.root, permissions, shared)
         self.permissions, self.shared = permissions, shared
+
+    @property
+    def may_change_iothread(self) -> bool:
+        """Whether it may be taken to another iothread with its node: a -drive that no device uses does not mind."""
+        return self.allows_iothread_change or bool(self.name and not self.attached_device)
 
     # I/O limits.
 

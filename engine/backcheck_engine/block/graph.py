@@ -142,6 +142,10 @@ class Graph:
         )
         if isinstance(owner, Node) and _leads_to(node, child):
             raise BlockError(f"Making '{node.node_name}' a {name} child of '{owner.node_name}' would create a cycle")
+        if isinstance(owner, Node) and owner.iothread != node.iothread:
+            from backcheck_engine.block.iothread import join
+
+            join(owner, node)
         with GraphChange() as change:
             if isinstance(owner, Node):
                 needed = owner.permissions_on(child, *owner.cumulative_permissions())
@@ -172,6 +176,18 @@ class Graph:
         """Compute the permissions below `node` again, after something in it changed what its driver needs."""
         with GraphChange() as change:
             change.refresh([node])
+
+    def replace_child(self, child: Child, node: Node) -> None:
+        """Let one use point to `node`, with a reference of its own; the caller owes the old node an `unref()`.
+
+        Raises BlockError on a conflict; nothing has changed.
+        """
+        old = child.node
+        with GraphChange() as change:
+            change.move(child, node)
+            change.refresh([old, node])
+        node.ref()
+        child.owner.resized(child)
 
     def replace_node(self, old: Node, new: Node) -> None:
         """Let the users of `old` use `new`, except those that stay and those that `new` itself is built on.

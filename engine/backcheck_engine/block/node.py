@@ -71,6 +71,8 @@ class Node(NodeIO):
         self.inherits_from: Node | None = None
         """The parent whose options it took over, if it was opened for one."""
         self.monitor_owned = False
+        self.iothread: str | None = None
+        """The iothread that it is in; None is the main loop."""
         self.encrypted = False
         self.blockers = Blockers()
         self.closed = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from backcheck_engine import version
-from backcheck_engine.commandline.devices import ACCELERATORS, DEVICE_MODELS, MACHINES
+from backcheck_engine.commandline.devices import ACCELERATORS, MACHINES
 from backcheck_engine.commandline.table import shown_in
+from backcheck_engine.devices.models import DEVICE_MODELS
 from backcheck_engine.release import Release
 
 _INDENT = " " * 16

@@ -290,21 +290,21 @@ class _Reader:
         self._settings.blockdevs.append(BlockdevSettings(tree=checked, location=location))
 
     def _device(self, argument: str, location: str) -> None:
-        if argument.startswith("{"):
-            tree = self._json(argument)
-            properties = {key: value if isinstance(value, str) else str(value) for key, value in tree.items()}
-        else:
-            properties = {item.key: item.value for item in parse_flat(argument, "driver")}
-        driver = properties.pop("driver", "")
+        is_json = argument.startswith("{")
+        properties: JsonObject = (
+            self._json(argument) if is_json else {item.key: item.value for item in parse_flat(argument, "driver")}
+        )
+        driver = str(properties.pop("driver", ""))
         if driver in _HELP_WORDS or "help" in properties:
             from backcheck_engine.commandline.help import device_help
 
             raise HelpRequested(device_help())
-        if "id" in properties:
-            check_identifier(properties["id"])
-            if any(properties["id"] == other.properties.get("id") for other in self._settings.devices):
-                raise OptionError(f"Duplicate ID '{properties['id']}' for device")
-        self._settings.devices.append(DeviceSettings(driver=driver, properties=properties, location=location))
+        name = properties.get("id")
+        if isinstance(name, str):
+            check_identifier(name)
+            if any(name == other.properties.get("id") for other in self._settings.devices):
+                raise OptionError(f"Duplicate ID '{name}' for device")
+        self._settings.devices.append(DeviceSettings(driver, properties, location, is_json))
 
     def _object(self, argument: str, location: str) -> None:
         from backcheck_engine.commandline.objects import parse_object

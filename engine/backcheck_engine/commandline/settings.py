@@ -68,8 +68,10 @@ class DeviceSettings(NamedTuple):
     """One -device."""
 
     driver: str
-    properties: dict[str, str]
+    properties: JsonObject
     location: str
+    is_json: bool
+    """Whether it was written as JSON."""
 
 
 class ObjectSettings(NamedTuple):

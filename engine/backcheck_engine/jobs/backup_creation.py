@@ -30,6 +30,10 @@ async def create_backup_job(
 
     Raises EngineError for the first thing that QEMU would refuse; nothing is left of the attempt then.
     """
+    if source.iothread != target.iothread:
+        from backcheck_engine.block.iothread import move
+
+        move(target, source.iothread)
     bitmap = choose_bitmap(options, source)
     _check_nodes(options, source, target)
     _check_performance(options)

@@ -43,6 +43,12 @@ async def _add_drive_node(context: Context, text: str) -> None:
     await add_drive_node(context, text)
 
 
+def _add_device(context: Context, text: str) -> None:
+    from backcheck_engine.machine.added_devices import add_device
+
+    add_device(context, text)
+
+
 class Machine:
     """One run of the program; made inside the loop."""
 
@@ -57,6 +63,7 @@ class Machine:
             jobs=JobList(self._broadcast),
             objects=UserObjects(graph, release.current()),
             release=release.current(),
+            machine=settings.machine,
             name=settings.name,
             uuid=settings.uuid,
             input_policy=settings.input_policy,
@@ -64,6 +71,7 @@ class Machine:
             request_shutdown=self._request_shutdown,
             add_drive=_add_drive,
             add_drive_node=_add_drive_node,
+            add_device=_add_device,
             gone=asyncio.Event(),
         )
         self.context.graph.on_corruption = self._tell_corruption

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from backcheck_engine.block.backend import BlockBackend
     from backcheck_engine.block.dirty_bitmap import DirtyBitmap
     from backcheck_engine.block.node import Node
+    from backcheck_engine.devices.guest_device import GuestDevice
     from backcheck_engine.monitor.context import Context
-    from backcheck_engine.monitor.guest_device import GuestDevice
     from backcheck_engine.release import Release
 
 _MEMORY_ALIGNMENT = 4096

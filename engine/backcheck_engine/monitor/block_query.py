@@ -12,9 +12,9 @@ from backcheck_engine.monitor.registry import command
 
 if TYPE_CHECKING:
     from backcheck_engine.block.backend import BlockBackend
+    from backcheck_engine.devices.guest_device import GuestDevice
     from backcheck_engine.json_value import JsonObject, JsonValue
     from backcheck_engine.monitor.context import Context
-    from backcheck_engine.monitor.guest_device import GuestDevice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from backcheck_engine.release import QEMU_7_2, QEMU_10_0
 if TYPE_CHECKING:
     from backcheck_engine.block.backend import Accounting, BlockBackend
     from backcheck_engine.block.node import Node
-    from backcheck_engine.monitor.guest_device import GuestDevice
+    from backcheck_engine.devices.guest_device import GuestDevice
     from backcheck_engine.release import Release
 
 _COUNTERS: Final = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,10 @@ from backcheck_engine.qapi.policy import InputPolicy
 
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
+    from backcheck_engine.devices.device_tree import DeviceTree
+    from backcheck_engine.devices.guest_device import GuestDevice
     from backcheck_engine.jobs.job_list import JobList
     from backcheck_engine.json_value import JsonObject
-    from backcheck_engine.monitor.guest_device import GuestDevice
     from backcheck_engine.monitor.user_objects import UserObjects
     from backcheck_engine.nbd.export_list import ExportList
     from backcheck_engine.release import Release
@@ -48,8 +49,10 @@ class Context:
     release: Release
     exports: ExportList | None = None
     """None until a command first asks for it."""
-    guests: list[GuestDevice] = field(default_factory=list)
-    """The machine's devices that have a drive."""
+    machine: str
+    """The machine's type, as -machine names it."""
+    device_tree: DeviceTree | None = None
+    """None until there is a device, or a command that asks for one."""
     name: str | None = None
     uuid: str | None = None
     input_policy: InputPolicy = InputPolicy()  # noqa: RUF009 - a named tuple, which cannot change
@@ -64,8 +67,27 @@ class Context:
     """Adds what the text of a -drive describes. Raises EngineError."""
     add_drive_node: Callable[[Context, str], Awaitable[None]]
     """Adds the node that options in the same notation describe. Raises EngineError."""
+    add_device: Callable[[Context, str], None]
+    """Plugs in what the text of a -device describes. Raises EngineError."""
     gone: asyncio.Event
     """Set when the machine's jobs and nodes are gone; what is left then are the monitors."""
+
+    @property
+    def devices(self) -> DeviceTree:
+        """The guest's devices."""
+        if self.device_tree is None:
+            from backcheck_engine.devices.device_tree import DeviceTree
+
+            self.device_tree = DeviceTree(self.graph, self.release, self.machine, self._has_iothread)
+        return self.device_tree
+
+    def _has_iothread(self, name: str) -> bool:
+        return self.objects.find(name, "iothread") is not None
+
+    @property
+    def guests(self) -> list[GuestDevice]:
+        """What uses drives."""
+        return [] if self.device_tree is None else self.device_tree.guests
 
     @property
     def is_shutting_down(self) -> bool:

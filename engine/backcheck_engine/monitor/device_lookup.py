@@ -8,8 +8,8 @@ from backcheck_engine.errors import QmpError
 
 if TYPE_CHECKING:
     from backcheck_engine.block.backend import BlockBackend
+    from backcheck_engine.devices.guest_device import GuestDevice
     from backcheck_engine.monitor.context import Context
-    from backcheck_engine.monitor.guest_device import GuestDevice
 
 
 def find_backend(context: Context, device: str | None, identity: str | None) -> BlockBackend:
@@ -27,12 +27,12 @@ def find_backend(context: Context, device: str | None, identity: str | None) -> 
 
 def find_guest_backend(context: Context, identity: str) -> BlockBackend:
     """The backend of the guest's device of that id or path. Raises QmpError."""
-    guest = next((guest for guest in context.guests if guest.is_called(identity)), None)
-    if guest is None:
+    device = context.devices.find(identity) or context.devices.find_backend(identity)
+    if device is None:
         raise no_such_device(identity)
-    if not guest.has_drive(identity):
+    if device.guest is None or (device.model.backend and context.devices.find_backend(identity) is not device):
         raise QmpError.generic("Device does not have a block device backend")
-    return guest.backend
+    return device.guest.backend
 
 
 def find_guest(context: Context, backend: BlockBackend) -> GuestDevice | None:

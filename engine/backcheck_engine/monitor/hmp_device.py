@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from backcheck_engine.monitor.hmp_line import HmpArguments
 
 
+async def device_add(context: Context, arguments: HmpArguments) -> str:
+    context.add_device(context, arguments.texts["device"])
+    return ""
+
+
 async def device_del(context: Context, arguments: HmpArguments) -> str:
     await unplug_device(context, DeviceDel(id=arguments.texts["id"]))
     return ""

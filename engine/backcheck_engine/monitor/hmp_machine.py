@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from backcheck_engine.monitor import registry
 from backcheck_engine.monitor.context import RunState
 from backcheck_engine.version import PACKAGE, version_text
 
 if TYPE_CHECKING:
+    from backcheck_engine.json_value import JsonObject
     from backcheck_engine.monitor.context import Context
     from backcheck_engine.monitor.hmp_line import HmpArguments
 
@@ -57,3 +58,11 @@ async def info_uuid(context: Context, arguments: HmpArguments) -> str:
 
 async def info_version(context: Context, arguments: HmpArguments) -> str:
     return f"{version_text(context.release)}{PACKAGE}\n"
+
+
+async def info_iothreads(context: Context, arguments: HmpArguments) -> str:
+    text = ""
+    for shown in cast("list[JsonObject]", await registry.handler("query-iothreads")(context, {})):
+        text += f"{shown.pop('id')}:\n  thread_id={shown.pop('thread-id')}\n"
+        text += "".join(f"  {name}={value}\n" for name, value in shown.items())
+    return text

@@ -97,6 +97,13 @@ COMMANDS: Final = (
         "hmp_block:block_set_io_throttle",
     ),
     HmpCommand(("cont", "c"), "", "", "resume emulation", "hmp_machine:cont"),
+    HmpCommand(
+        ("device_add",),
+        "device:s",
+        "driver[,prop=value][,...]",
+        "add device, like -device on the command line",
+        "hmp_device:device_add",
+    ),
     HmpCommand(("device_del",), "id:s", "device", "remove device", "hmp_device:device_del"),
     HmpCommand(
         ("drive_add",),
@@ -185,6 +192,7 @@ INFO_COMMANDS: Final = (
         "hmp_block:info_block",
     ),
     HmpCommand(("block-jobs",), "", "", "show progress of ongoing block device operations", "hmp_job:info_block_jobs"),
+    HmpCommand(("iothreads",), "", "", "show iothreads", "hmp_machine:info_iothreads"),
     HmpCommand(("name",), "", "", "show the current VM name", "hmp_machine:info_name"),
     HmpCommand(("status",), "", "", "show the current VM status (running|paused)", "hmp_machine:info_status"),
     HmpCommand(

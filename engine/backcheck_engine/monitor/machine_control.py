@@ -50,4 +50,8 @@ async def system_powerdown(context: Context, arguments: NoArguments) -> JsonValu
 @command("system_reset", NoArguments)
 async def system_reset(context: Context, arguments: NoArguments) -> JsonValue:
     context.emit("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
+    if context.device_tree is not None:
+        from backcheck_engine.monitor.unplug import remove_leaving
+
+        await remove_leaving(context)
     return {}

@@ -89,11 +89,13 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "nbd_server": ("nbd-server-start", "nbd-server-stop"),
     "trace": ("trace-event-get-state", "trace-event-set-state"),
     "io_limits": ("block_set_io_throttle",),
-    "object": ("object-add", "object-del", "qom-get", "qom-list", "qom-set"),
+    "object": ("object-add", "object-del"),
+    "qom": ("qom-get", "qom-list", "qom-set"),
     "machine_control": ("cont", "quit", "stop", "system_powerdown", "system_reset", "system_wakeup"),
     "medium": ("blockdev-open-tray", "eject"),
+    "plug": ("device_add",),
     "unplug": ("device_del",),
-    "io_thread": ("x-blockdev-set-iothread",),
+    "io_thread": ("query-iothreads", "x-blockdev-set-iothread"),
     "hmp": ("human-monitor-command",),
 }
 

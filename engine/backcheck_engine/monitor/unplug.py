@@ -1,14 +1,19 @@
 """Taking devices and drives out of the running machine: `device_del`, and `drive_del` of the human monitor.
 
-A device on a SCSI or USB bus is gone at once. One on a PCI bus waits for the guest's consent, which never comes here.
+A device on a SCSI or USB bus is gone at once. One on a PCI bus waits for the guest's consent, which never comes here;
+it goes when the machine is reset.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from backcheck_engine.block.blockers import Operation
+from backcheck_engine.block.iothread import move_backend
+from backcheck_engine.devices.bus import TAKEN_AT_ONCE
+from backcheck_engine.devices.models import PCI, VIRTIO
 from backcheck_engine.errors import BlockError
 from backcheck_engine.jobs.block_job import BlockJob
 from backcheck_engine.monitor.device_lookup import no_such_device
@@ -17,13 +22,9 @@ from backcheck_engine.release import QEMU_7_2
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
-    from backcheck_engine.json_value import JsonValue
+    from backcheck_engine.devices.device import Device
+    from backcheck_engine.json_value import JsonObject, JsonValue
     from backcheck_engine.monitor.context import Context
-    from backcheck_engine.monitor.guest_device import GuestDevice
-
-_LEAVES_AT_ONCE: Final = ("scsi-", "usb-")
-_STAYS_FOR_EVER: Final = {"ide-": "ide.0", "floppy": "floppy-bus.0"}
-"""Models whose bus, named as the machine names the first of its kind, lets no device go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,28 +37,46 @@ class DeviceDel:
 @command("device_del", DeviceDel)
 async def device_del(context: Context, arguments: DeviceDel) -> JsonValue:
     """Unplug a device, or ask the guest to let it go."""
-    guest = next((guest for guest in context.guests if guest.is_called(arguments.id)), None)
-    if guest is None:
+    device = context.devices.find(arguments.id)
+    if device is None:
+        if context.devices.find_backend(arguments.id) is not None:
+            raise BlockError(f"Bus '{VIRTIO}' does not support hotplugging")
         raise no_such_device(arguments.id)
-    bus = next((bus for prefix, bus in _STAYS_FOR_EVER.items() if guest.model.startswith(prefix)), None)
-    if bus is not None:
-        raise BlockError(f"Bus '{bus}' does not support hotplugging")
-    if guest.model.startswith(_LEAVES_AT_ONCE):
-        await _remove(context, guest, arguments.id)
-    elif guest.is_leaving and context.release >= QEMU_7_2:
+    if not device.bus.takes_hotplug:
+        raise BlockError(f"Bus '{device.bus.name}' does not support hotplugging")
+    if device.bus.kind in TAKEN_AT_ONCE:
+        await _remove(context, device)
+    elif device.is_leaving and (context.release >= QEMU_7_2 or device.bus.kind != PCI):
         raise BlockError(f"Device {arguments.id} is already in the process of unplug")
-    guest.is_leaving = True
+    device.is_leaving = True
     return {}
 
 
-async def _remove(context: Context, guest: GuestDevice, identity: str) -> None:
-    """The device goes, and with it a drive that was made for it, and the jobs on that."""
-    backend = guest.backend
-    if backend.name and backend.node is not None:
+async def remove_leaving(context: Context) -> None:
+    """The machine is reset: what the guest was asked to let go is gone. Slots of their own know this since 6.1."""
+    for device in [device for device in context.devices if device.is_leaving]:
+        if context.release >= QEMU_7_2 or device.bus.kind == PCI:
+            await _remove(context, device)
+
+
+async def _remove(context: Context, device: Device) -> None:
+    """The device goes, what is on its bus before it, and with it a drive that was made for it, and the jobs on that."""
+    if device.own_bus is not None:
+        for below in list(device.own_bus.devices):
+            await _remove(context, below)
+    backend = device.guest.backend if device.guest is not None else None
+    if backend is not None and backend.name and backend.node is not None:
         await _cancel_jobs(context, backend.node)
-    context.guests.remove(guest)
-    await backend.close()
-    context.emit("DEVICE_DELETED", {"device": identity, "path": f"/machine/peripheral/{identity}"})
+    context.devices.forget(device)
+    if backend is not None:
+        # Where another device shares the node, it stays with that.
+        with contextlib.suppress(BlockError):
+            move_backend(backend, None)
+        await backend.close()
+    if device.backend_path != device.path:
+        context.emit("DEVICE_DELETED", {"path": device.backend_path})
+    named: JsonObject = {} if device.name is None else {"device": device.name}
+    context.emit("DEVICE_DELETED", {**named, "path": device.path})
 
 
 async def _cancel_jobs(context: Context, node: Node) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 from backcheck_engine.block.throttling import KINDS, ThrottleLimits
 from backcheck_engine.errors import BlockError
 from backcheck_engine.json_value import JsonObject, JsonValue
-from backcheck_engine.release import QEMU_11_1
+from backcheck_engine.release import QEMU_5_2, QEMU_7_2, QEMU_11_1
 
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.block.throttle_group import ThrottleGroup
     from backcheck_engine.release import Release
 
+IO_THREAD: Final = "iothread"
 THROTTLE_GROUP: Final = "throttle-group"
 _LIMIT_MEMBERS: Final = ("iops-size", *(f"{kind}{part}" for kind in KINDS for part in ("", "-max", "-max-length")))
 _OLD_PREFIX: Final = "x-"
@@ -55,17 +56,42 @@ class UserObject:
         return BlockError(f"Property '{self.type_name}.{name}' not found")
 
 
-_DEFAULTS: Final[dict[str, JsonObject]] = {
-    "iothread": {
-        "poll-max-ns": 32768,
-        "poll-grow": 0,
-        "poll-shrink": 0,
-        "aio-max-batch": 0,
-        "thread-pool-min": 0,
-        "thread-pool-max": 64,
-    }
-}
-"""What an object has of which nothing was said."""
+class IoThread(UserObject):
+    """An iothread: a name, and how it would poll. All work is done in the one event loop."""
+
+    def __init__(self, name: str, properties: JsonObject, release: Release) -> None:
+        defaults = {key: number for key, since, number in _IO_THREAD_DEFAULTS if release >= since}
+        super().__init__(IO_THREAD, name, {**defaults, "poll-max-ns": _POLL_MAX_NS})
+        if release >= QEMU_11_1:
+            self.properties.update({"poll-grow": 2, "poll-shrink": 2})
+        for key, value in properties.items():
+            self.set(key, value)
+
+    def set(self, name: str, value: JsonValue) -> None:
+        if name not in self.properties:
+            super().set(name, value)
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise BlockError(f"Invalid parameter type for '{name}', expected: integer")
+        try:
+            number = int(value)
+        except ValueError:
+            raise BlockError(f"Invalid parameter type for '{name}', expected: integer") from None
+        if not 0 <= number <= _MAX_INT64:
+            raise BlockError(f"{name} value must be in range [0, {_MAX_INT64}]")
+        self.properties[name] = number
+
+
+_POLL_MAX_NS: Final = 32768
+_MAX_INT64: Final = 2**63 - 1
+_IO_THREAD_DEFAULTS: Final = (
+    ("thread-pool-min", QEMU_7_2, 0),
+    ("aio-max-batch", QEMU_7_2, 0),
+    ("thread-pool-max", QEMU_7_2, 64),
+    ("poll-weight", QEMU_11_1, 3),
+    ("poll-grow", QEMU_5_2, 0),
+    ("poll-shrink", QEMU_5_2, 0),
+)
+"""What an iothread is when nothing is said, and since when."""
 
 
 class ThrottleGroupObject(UserObject):
@@ -119,12 +145,13 @@ class UserObjects:
 
     def create(self, type_name: str, name: str, properties: JsonObject) -> None:
         """Make an object of properties that the schema knows. Raises BlockError in QEMU's words."""
+        # An iothread looks at its properties before there is another of its name.
+        made: UserObject | None = IoThread(name, properties, self._release) if type_name == IO_THREAD else None
         if name in self._objects:
             raise BlockError(f"attempt to add duplicate property '{name}' to object (type 'container')")
-        made = UserObject(type_name, name, _DEFAULTS.get(type_name, {}) | properties)
         if type_name == THROTTLE_GROUP:
             made = self._create_group(name, properties)
-        self._objects[name] = made
+        self._objects[name] = made or UserObject(type_name, name, properties)
 
     def _create_group(self, name: str, properties: JsonObject) -> UserObject:
         old = {key.removeprefix(_OLD_PREFIX): value for key, value in properties.items() if key != "limits"}

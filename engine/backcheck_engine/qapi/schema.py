@@ -40,8 +40,11 @@ class Schema:
 
     def command(self, name: str) -> Command | None:
         """The command, or None when the release has none of that name."""
-        definition = _definition(name) if name in _texts() else None
-        return definition if isinstance(definition, Command) and definition.span.holds(self.release) else None
+        for key in (name, name + schema_text.OLD):
+            definition = _definition(key) if key in _texts() else None
+            if isinstance(definition, Command) and definition.span.holds(self.release):
+                return definition
+        return None
 
     def event(self, name: str) -> Event | None:
         definition = _definition(name) if name in _texts() else None

@@ -11,7 +11,8 @@ A definition begins in the first column and ends at an empty line; `#` begins a 
 
     member?: TYPE [MARKS]                         `?` when it is optional; `[TYPE]` is a list
 
-MARKS are `since 9.1`, `until 7.2` (the first release without) and features: `[deprecated since 6.2]`.
+MARKS are `since 9.1`, `until 7.2` (the first release without) and features: `[deprecated since 6.2]`; of a command also
+`unchecked`: it reads its arguments itself. NAME/old is how a command was that is NAME since; that has `until`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from backcheck_engine.qapi.types import (
 )
 from backcheck_engine.release import Release
 
+OLD: Final = "/old"
+
 _HEAD: Final = re.compile(
     r"(?P<kind>\w+) (?P<name>\S+)"
     r"(?: : (?P<base>\w+))?(?: -> (?P<returns>\S+))?(?: by (?P<tag>\S+))?(?P<marks>(?: .*)?)$"
@@ -41,6 +44,7 @@ _HEAD: Final = re.compile(
 _MEMBER: Final = re.compile(r"(?P<name>[\w-]+)(?P<optional>\??): (?P<type>\S+)(?P<marks>.*)$")
 _BRANCH: Final = re.compile(r"= (?P<value>\S+): (?P<type>\S+)$")
 _FEATURE: Final = re.compile(r"\[([\w-]+)((?: \w+ [\d.]+)*)\]")
+_UNCHECKED: Final = " unchecked"
 _LIMIT: Final = re.compile(r"(since|until) ([\d.]+)")
 _START: Final = re.compile(r"^(?:command|event|struct|union|alternate|enum) (\S+)", re.MULTILINE)
 
@@ -102,12 +106,14 @@ def _struct(head: re.Match[str], lines: list[str]) -> Struct:
 
 
 def _command(head: re.Match[str], lines: list[str]) -> Command:
+    name = head["name"].removesuffix(OLD)
     return Command(
-        name=head["name"],
+        name=name,
         arguments=Struct(name=head["name"], base=head["base"], members=_members(lines)),
         returns=head["returns"],
         span=_span(head["marks"]),
         features=_features(head["marks"]),
+        is_checked=_UNCHECKED not in head["marks"],
     )
 
 

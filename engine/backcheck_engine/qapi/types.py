@@ -93,6 +93,8 @@ class Command:
     returns: str | None = None
     span: Span = ALWAYS
     features: tuple[Feature, ...] = ()
+    is_checked: bool = True
+    """Off for a command that reads its arguments itself: a device has its own properties."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
