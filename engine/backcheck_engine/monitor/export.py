@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from backcheck_engine.block.iothread import move
 from backcheck_engine.errors import BlockError
 from backcheck_engine.monitor.registry import NoArguments, command, tree_command
 from backcheck_engine.nbd.export import BitmapReference, ExportSettings
 from backcheck_engine.nbd.export_list import ExportList
 
 if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
     from backcheck_engine.json_value import JsonObject, JsonValue
     from backcheck_engine.monitor.context import Context
     from backcheck_engine.nbd.export import Export
@@ -96,7 +98,8 @@ async def block_export_add(context: Context, arguments: JsonObject) -> JsonValue
     writable = bool(arguments.get("writable", False))
     if writable and not node.is_writable:
         raise BlockError("Cannot export read-only node as writable")
-    _check_iothread(context, arguments.get("iothread"))
+    fixed_iothread = bool(arguments.get("fixed-iothread", False))
+    _move_to_iothread(context, node, arguments.get("iothread"), must_move=fixed_iothread)
     settings = ExportSettings(
         identity=identity,
         name=str(arguments.get("name", node_name)),
@@ -105,6 +108,7 @@ async def block_export_add(context: Context, arguments: JsonObject) -> JsonValue
         writethrough=bool(arguments.get("writethrough", False)),
         bitmaps=[_bitmap_reference(given) for given in cast("list[JsonValue]", arguments.get("bitmaps", []))],
         allocation_depth=bool(arguments.get("allocation-depth", False)),
+        fixed_iothread=fixed_iothread,
     )
     await exports.add(settings, node)
     return {}
@@ -144,11 +148,18 @@ async def _remove(context: Context, identity: str, mode: str) -> None:
     await exports.request_shutdown(export)
 
 
-def _check_iothread(context: Context, given: JsonValue) -> None:
-    """Raise BlockError unless every iothread is there; all nodes live in one loop nevertheless."""
-    for name in given if isinstance(given, list) else [given]:
-        if name is not None and context.objects.find(str(name), "iothread") is None:
+def _move_to_iothread(context: Context, node: Node, given: JsonValue, *, must_move: bool) -> None:
+    """Take the node to the first iothread that is named; what keeps it where it is matters only if it must move."""
+    names = [str(name) for name in (given if isinstance(given, list) else [given]) if name is not None]
+    for name in names:
+        if context.objects.find(name, "iothread") is None:
             raise BlockError(f'iothread "{name}" not found')
+    try:
+        if names:
+            move(node, names[0])
+    except BlockError:
+        if must_move:
+            raise
 
 
 def _bitmap_reference(given: JsonValue) -> BitmapReference:

@@ -58,6 +58,8 @@ class ExportSettings:
     writethrough: bool = False
     bitmaps: Sequence[BitmapReference] = ()
     allocation_depth: bool = False
+    fixed_iothread: bool = False
+    """Whether the node has to stay in the iothread in which it is."""
 
 
 class Export:

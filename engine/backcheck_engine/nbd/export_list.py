@@ -44,6 +44,11 @@ class ExportList:
         """The export that NBD clients call so."""
         return next((export for export in self.shown() if export.name == name), None)
 
+    @property
+    def has_clients(self) -> bool:
+        """Whether anybody uses an export."""
+        return any(export.clients for export in self._exports)
+
     # Adding.
 
     def check_identity(self, identity: str) -> None:
@@ -60,6 +65,7 @@ class ExportList:
             needed |= Permission.WRITE
         backend = BlockBackend(node.graph, permissions=needed)
         backend.write_cache = not settings.writethrough
+        backend.allows_iothread_change = not settings.fixed_iothread
         backend.insert(node)
         try:
             if self.server is None:

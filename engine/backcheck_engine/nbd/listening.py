@@ -1,5 +1,6 @@
 """Sockets to listen on, for an address as QAPI's SocketAddress has it. Errors are in QEMU's words."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -63,6 +64,18 @@ def listen(place: Place) -> list[socket.socket]:
     if isinstance(place, VsockPlace):
         return [_listen_vsock(place)]
     return [_listen_inherited(place.descriptor)]
+
+
+def close_listeners(listeners: list[socket.socket]) -> None:
+    """Let nobody else in; the path of a unix socket goes away."""
+    for listener in listeners:
+        if listener.fileno() < 0:
+            continue
+        path = listener.getsockname() if listener.family == socket.AF_UNIX else ""
+        listener.close()
+        if path and isinstance(path, str):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def _listen_unix(place: UnixPlace) -> socket.socket:

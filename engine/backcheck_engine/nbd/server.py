@@ -1,12 +1,12 @@
 """The server: listens, and serves several clients at a time from the exports of a program."""
 
 import asyncio
-import contextlib
-import os
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from backcheck_engine.nbd.export_list import ExportList
+from backcheck_engine.nbd.listening import close_listeners
 from backcheck_engine.nbd.server_connection import Connection
 from backcheck_engine.nbd.stream import Stream
 
@@ -21,12 +21,17 @@ class Server:
         *,
         max_connections: int = 0,
         handshake_max_s: int = 0,
+        client_gone: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """With `max_connections` clients (0: no limit) the next ones wait to be accepted."""
+        """With `max_connections` clients (0: no limit) the next ones wait to be accepted.
+
+        `client_gone` is told of each that has gone, and whether it had chosen an export.
+        """
         self._exports: Final = exports
         self._listeners: Final = listeners
         self._max_connections: Final = max_connections
         self._handshake_max_s: Final = handshake_max_s
+        self._tell_gone: Final = client_gone
         self._loop: Final = asyncio.get_running_loop()
         self._connections: Final[dict[Connection, asyncio.Task[None]]] = {}
         self._is_accepting = False
@@ -71,6 +76,7 @@ class Server:
 
     def _client_gone(self, connection: Connection) -> None:
         del self._connections[connection]
+        self._tell_gone(connection.has_chosen)
         self._accept_if_there_is_room()
 
     def stop_listening(self) -> None:
@@ -79,12 +85,7 @@ class Server:
             return
         self._is_listening = False
         self._accept_if_there_is_room()
-        for listener in self._listeners:
-            path = listener.getsockname() if listener.family == socket.AF_UNIX else ""
-            listener.close()
-            if path and isinstance(path, str):
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+        close_listeners(self._listeners)
 
     async def close(self) -> None:
         """Send all clients away, and wait until they are gone."""

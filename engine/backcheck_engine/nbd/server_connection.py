@@ -18,6 +18,8 @@ class Connection:
         self._stream: Final = stream
         self._exports: Final = exports
         self._handshake_max_s: Final = handshake_max_s
+        self.has_chosen = False
+        """Whether it came as far as choosing an export."""
         self.gone: Final = asyncio.Event()
         """Set when the client has gone and its last request is done."""
 
@@ -30,6 +32,7 @@ class Connection:
         agreement: Agreement | None = None
         try:
             agreement = await self._shake_hands()
+            self.has_chosen = True
             agreement.export.clients.add(self)
             await Transmission(self._stream, agreement).run()
         except (WireError, StreamClosed, ClientLeaves):
