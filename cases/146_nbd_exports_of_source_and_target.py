@@ -6,7 +6,6 @@ from backcheck import Case, MiB, case
 @case(
     rules=["GRAPH-14", "PERM-02", "PERM-03"],
     groups=["graph", "permission", "nbd"],
-    not_on={"engine": "it has no NBD server"},
 )
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=4 * MiB)
