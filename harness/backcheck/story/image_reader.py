@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from backcheck.errors import UsageError
+from backcheck.errors import ExpectationFailed, UsageError
 from backcheck.json_types import JsonValue
 
 QCOW2_MAGIC = b"QFI\xfb"
@@ -102,6 +102,7 @@ class Qcow2Reader:
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
+        self._name = name
         header = file.read(104)
         if header[:4] != QCOW2_MAGIC:
             raise UsageError(f"{name} is no qcow2 image")
@@ -217,18 +218,17 @@ class Qcow2Reader:
         return host_offset, (sectors + 1) * 512 - host_offset % 512
 
     def _stream(self, entry: int) -> tuple[bytes, bytes]:
-        """A compressed cluster's stream, as long as it really is, and what it expands to."""
-        data = self._bytes(*self._descriptor(entry))
-        if self.zstd:
-            import zstandard  # only a compressed zstd cluster needs it
+        """A compressed cluster's stream, as long as it really is, and what it expands to.
 
-            stream = zstandard.ZstdDecompressor().decompressobj()
-            expanded = stream.decompress(data)
-            return data[: len(data) - len(stream.unused_data)], expanded
-        deflated = zlib.decompressobj(DEFLATE_WINDOW)
-        expanded = deflated.decompress(data, self.cluster_size)
-        deflated.decompress(deflated.unconsumed_tail)  # the end mark, if the bytes ran out before it
-        return data[: len(data) - len(deflated.unused_data)], expanded
+        Raises ExpectationFailed for one that does not expand, as with a distance beyond its window.
+        """
+        data = self._bytes(*self._descriptor(entry))
+        try:
+            expanded, rest = _expand_zstd(data) if self.zstd else _expand_deflated(data, self.cluster_size)
+        except ValueError as error:
+            place = f"{self._name}: the compressed cluster at host offset {self._descriptor(entry)[0]}"
+            raise ExpectationFailed(place, expected="a stream that can be expanded", got=str(error)) from error
+        return data[: len(data) - len(rest)], expanded
 
     def _below(self, guest_offset: int, length: int) -> bytes:
         if self.backing is None or guest_offset >= self.backing.size:
@@ -250,6 +250,29 @@ class Qcow2Reader:
             if kind == 0:
                 return None
             at += 8 + -(-length // 8) * 8
+
+
+def _expand_deflated(data: bytes, size: int) -> tuple[bytes, bytes]:
+    """What a raw deflate stream of that window expands to, and the bytes behind it. Raises ValueError."""
+    stream = zlib.decompressobj(DEFLATE_WINDOW)
+    try:
+        expanded = stream.decompress(data, size)
+        stream.decompress(stream.unconsumed_tail)  # the end mark, if the bytes ran out before it
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    return expanded, stream.unused_data
+
+
+def _expand_zstd(data: bytes) -> tuple[bytes, bytes]:
+    """What a zstd frame expands to, and the bytes behind it. Raises ValueError."""
+    import zstandard  # only a compressed zstd cluster needs it
+
+    stream = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        expanded = stream.decompress(data)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+    return expanded, stream.unused_data
 
 
 def _probe(path: Path) -> str:
