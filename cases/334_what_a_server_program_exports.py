@@ -1,4 +1,4 @@
-"""The server program shows an image's marks and layers to clients, keeps it from being written, and names its export."""
+"""The server program shows an image's marks and layers to clients, and lets them write or read, as it was told."""
 
 from backcheck import Case, KiB, MiB, case
 
