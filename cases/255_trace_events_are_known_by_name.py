@@ -2,7 +2,7 @@
 
 from backcheck import Case, MiB, case
 
-PATTERNS = ("job_*", "backup_*", "block_copy_*write*", "*_copy_skip_r?nge", "job_[acs]*", "nope*")
+PATTERNS = ("job_*", "backup_*", "block_copy_*write*", "*_copy_skip_r?nge", "*_copy_skip", "job_[acs]*", "nope*")
 
 
 @case(rules=["TRC-01", "TRC-02"], groups=["trace", "quick"])
@@ -11,7 +11,7 @@ def run(t: Case) -> None:
     found = {pattern: t.ask_list("trace-event-get-state", name=pattern) for pattern in PATTERNS}
     for pattern, events in found.items():
         t.record(pattern, {"names": sorted(str(event["name"]) for event in events)})
-    for nothing in ("nope*", "job_[acs]*"):
+    for nothing in ("nope*", "job_[acs]*", "*_copy_skip"):
         t.expect(nothing, found[nothing], [])
 
     def states(pattern: str) -> dict[str, object]:
