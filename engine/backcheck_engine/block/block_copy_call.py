@@ -19,10 +19,10 @@ LONG_ZERO_FROM_BYTES: Final = 16 * 1024 * 1024
 """From which length on a zero area is written in pieces longer than a chunk."""
 SCATTERED_BYTES: Final = 64 * 1024
 """Up to which length chunks that are apart from each other are copied in one go."""
-TOGETHER_BYTES: Final = CHUNK_BYTES
+TOGETHER_BYTES: Final = 2 * CHUNK_BYTES
 """How much is copied in one go."""
 WORKERS_TOGETHER: Final = 2
-"""How many such copies are in flight: with fresh memory for more of them most of the time would go into page faults."""
+"""How many such copies are in flight."""
 CHUNKS_AT_A_STRETCH: Final = 32
 """After so many chunks that did not have to wait, others get their turn."""
 WORKERS: Final = 16

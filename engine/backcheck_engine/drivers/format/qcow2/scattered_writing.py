@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.request import FilePiece, Range
-from backcheck_engine.drivers.format.qcow2.tables import COPIED
+from backcheck_engine.drivers.format.qcow2.tables import COPIED, zero_words
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -75,8 +75,12 @@ class ScatteredWriter:
         image, geometry = self._image, self._image.geometry
         if not image.options.lazy_refcounts:
             await image.l2.depend_on(image.refcounts.cache)
+        mapped, table, table_offset = -1, zero_words(0), 0
         for offset, length in ranges:
-            table, table_offset = await image.l1.writable_l2_table(offset >> geometry.l2_coverage_bits)
+            index = offset >> geometry.l2_coverage_bits
+            if index != mapped:
+                table, table_offset = await image.l1.writable_l2_table(index)
+                mapped = index
             first = (offset & (geometry.l2_coverage - 1)) >> geometry.cluster_bits
             count, entry = length >> geometry.cluster_bits, allocation.host | COPIED
             table[first : first + count] = array("Q", range(entry, entry + length, geometry.cluster_size))
@@ -86,20 +90,25 @@ class ScatteredWriter:
 
     async def _count_new(self, ranges: Sequence[Range]) -> int:
         """How many of the first `ranges` can be given new places. Call it under the metadata lock."""
-        for index, (offset, length) in enumerate(ranges):
-            if not await self._is_new(offset, length):
-                return index
+        geometry = self._image.geometry
+        mapped, table = -1, zero_words(0)
+        for number, (offset, length) in enumerate(ranges):
+            if not self._is_free(offset, length):
+                return number
+            index = offset >> geometry.l2_coverage_bits
+            if index != mapped:
+                table, _ = await self._image.l1.writable_l2_table(index)
+                mapped = index
+            first = (offset & (geometry.l2_coverage - 1)) >> geometry.cluster_bits
+            if any(table[first : first + (length >> geometry.cluster_bits)]):
+                return number
         return len(ranges)
 
-    async def _is_new(self, offset: int, length: int) -> bool:
-        """Whether a guest range is whole clusters that nobody has given a place. Call it under the metadata lock."""
+    def _is_free(self, offset: int, length: int) -> bool:
+        """Whether a guest range is whole clusters of one L2 table that nobody is giving a place."""
         geometry = self._image.geometry
         within = offset & (geometry.l2_coverage - 1)
         if (offset | length) & geometry.cluster_mask or within + length > geometry.l2_coverage:
             return False
         usable, other = self._writer.in_flight.usable(offset, length)
-        if other is not None or usable < length:
-            return False
-        table, _ = await self._image.l1.writable_l2_table(offset >> geometry.l2_coverage_bits)
-        first = within >> geometry.cluster_bits
-        return not any(table[first : first + (length >> geometry.cluster_bits)])
+        return other is None and usable == length

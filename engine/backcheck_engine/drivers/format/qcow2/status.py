@@ -57,5 +57,7 @@ async def is_metadata_preallocated(image: Image) -> bool:
             image.metadata_preallocated = False
         else:
             limit = allocated // size * 11 // 10 + 1
-            image.metadata_preallocated = await image.refcounts.count_used(limit) >= limit
+            # A file that is not that long need not be counted.
+            is_long = image.geometry.clusters(image.file.size) >= limit
+            image.metadata_preallocated = is_long and await image.refcounts.count_used(limit) >= limit
     return image.metadata_preallocated
