@@ -1,5 +1,6 @@
 """The program as a whole: help, daemon, pid file, exit statuses, bugs, and how fast it greets."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import pytest
 
 from backcheck_engine.commandline.table import OPTIONS, shown_in
 from backcheck_engine.release import QEMU_10_0
-from tests.monitor.program import ENGINE, connect, engine_environment, peer
+from tests.monitor.program import DEADLINE_S, ENGINE, connect, engine_environment, peer
 
 
 def run(*arguments: str, release: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -76,7 +77,7 @@ def test_daemon(tmp_path: Path) -> None:
             assert {monitor.message().get("event"), monitor.message().get("event")} == {"SHUTDOWN", None}
             assert monitor.line() == b""
     finally:
-        if Path(f"/proc/{process}").exists():
+        with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
 
@@ -99,7 +100,7 @@ def test_pidfile_is_locked_and_removed(tmp_path: Path) -> None:
         assert "cannot create PID file: Cannot lock pid file" in second.stderr
         process.stdin.write(b'{"execute": "qmp_capabilities"}{"execute": "quit"}')
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(DEADLINE_S) == 0
     assert not path.exists()
 
 

@@ -86,14 +86,10 @@ def test_quit_must_end_with_status_0(machine: Machine) -> None:
     assert machine.process.exit_status == 0
 
 
-def test_silence_is_a_timeout_with_the_last_messages(fake: Implementation, tmp_path: Path) -> None:
-    machine = Machine(fake, tmp_path, Recorder(deadline_s=2))
-    try:
-        machine.start([])
-        with pytest.raises(CaseTimeout, match="the reply to silence") as caught:
-            machine.execute("silence", {})
-    finally:
-        machine.kill()
+def test_silence_is_a_timeout_with_the_last_messages(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.recorder, "_patience_s", 0.2)
+    with pytest.raises(CaseTimeout, match="the reply to silence") as caught:
+        machine.execute("silence", {})
     assert '-> {"execute": "silence", "id": "__qmp#00000"}' in caught.value.last_messages
 
 

@@ -26,8 +26,6 @@ from tests.jobs.machine import KiB, MiB, run
 SIZE = 24 * MiB + 5 * 512
 WRITES = 150
 
-pytestmark = pytest.mark.timeout(60)
-
 
 class Guest:
     """A guest on a disk whose content is also kept in memory."""

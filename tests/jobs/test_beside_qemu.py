@@ -26,7 +26,6 @@ Command: TypeAlias = "tuple[str, dict[str, Any]]"
 Answers: TypeAlias = "tuple[list[Any], dict[str, list[Any]]]"
 
 pytestmark = [
-    pytest.mark.timeout(90),
     pytest.mark.skipif(QEMU is None, reason="no qemu-system-x86_64 is installed"),
 ]
 

@@ -22,7 +22,6 @@ QEMU = shutil.which("qemu-system-x86_64")
 SEEDS = range(100, 108)
 
 pytestmark = [
-    pytest.mark.timeout(90),
     pytest.mark.skipif(QEMU is None or shutil.which("qemu-io") is None, reason="no QEMU with its tools is installed"),
 ]
 

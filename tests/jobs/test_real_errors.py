@@ -24,7 +24,6 @@ PATTERN = bytes(range(256)) * (SIZE // 256)
 SLOW = 64 * 1024
 
 pytestmark = [
-    pytest.mark.timeout(60),
     pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img is installed"),
 ]
 

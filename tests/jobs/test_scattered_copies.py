@@ -23,8 +23,6 @@ from tests.jobs.test_backup_of_images import SIZE, Guest, content_of, judge
 
 CLUSTER = 64 * KiB
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.mark.parametrize("target_clusters", ["4k", "64k", "2M", "extended"])
 def test_what_is_marked_is_copied_and_nothing_else(tmp_path: Path, target_clusters: str) -> None:

@@ -16,7 +16,6 @@ from tests.jobs.test_beside_qemu import QEMU, Answers, Command, backup, job, rel
 __all__ = ["release"]
 
 pytestmark = [
-    pytest.mark.timeout(90),
     pytest.mark.skipif(QEMU is None, reason="no qemu-system-x86_64 is installed"),
 ]
 

@@ -18,7 +18,9 @@ from backcheck.programs.processes import KeeperClient
 
 BROKEN_QEMU = Path(__file__).with_name("broken_qemu.py")
 RULES = '[META-01]\nsays = "A machine has a name."\nreleases = "all"\nlearned = ["observed"]\n'
-DEADLINE_S = 60
+DEADLINE_S = 100
+LEAST_LIMIT_S = 1.0
+SLOWNESS = 10
 LINE = re.compile(r"^(?P<id>\d{3}\[\S+\]) +(?P<word>not run|\w+)", re.MULTILINE)
 
 CASE = '''\
@@ -149,6 +151,11 @@ class House:
     def records(self) -> list[dict[str, object]]:
         """results.jsonl without its last line."""
         return [json.loads(line) for line in (self.results / "results.jsonl").read_text().splitlines()[:-1]]
+
+    def limit(self) -> str:
+        """A value of `--timeout` that only what hangs exceeds: many times what cases took in the last run."""
+        slowest = max(float(str(record["duration_s"])) for record in self.records())
+        return f"{max(LEAST_LIMIT_S, SLOWNESS * slowest):.1f}"
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Small cases that must pass, fail, skip, crash and hang: what each is called, and the exit status of the run."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from tests.meta.conftest import Finished, House
@@ -10,10 +12,12 @@ BEHAVIOURS = {
     "differs-9.2": ("fail", "+ <- name=other"),
     "crashes-8.0": ("crash", "was killed by SIGABRT"),
     "exits-8.1": ("crash", "ended with status 3"),
-    "hangs-8.2": ("hung", "query-name"),
-    "silent-7.0": ("hung", "greet"),
     "refuses-7.1": ("crash", "this build has no character devices"),
     "garbles-7.2": ("crash", "nonsense"),
+}
+HANGS = {
+    "hangs-8.2": ("hung", "query-name"),
+    "silent-7.0": ("hung", "greet"),
     "lingers-6.0": ("hung", "the end of case 001"),
 }
 
@@ -33,11 +37,24 @@ BODIES = {
 
 @pytest.fixture(scope="module")
 def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """One case, run on everything that misbehaves."""
+    """One case, run on everything that misbehaves and comes to an end."""
     house = House(tmp_path_factory.mktemp("misbehaving"))
     house.case("001")
-    programs = [argument for name in BEHAVIOURS for argument in ("--on", house.program(name))]
-    return house.backcheck("run", "--timeout", "1", *programs)
+    return house.backcheck("run", *on(house, BEHAVIOURS))
+
+
+@pytest.fixture(scope="module")
+def hanging(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One case, run on what does not come to an end."""
+    house = House(tmp_path_factory.mktemp("hanging"))
+    house.case("001")
+    house.run()
+    return house.backcheck("run", "--timeout", house.limit(), *on(house, HANGS))
+
+
+def on(house: House, behaviours: Iterable[str]) -> list[str]:
+    """The options that ask for these programs."""
+    return [argument for name in behaviours for argument in ("--on", house.program(name))]
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +66,22 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return house.run()
 
 
-@pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_an_implementation_that_misbehaves_has_a_verdict(misbehaving: Finished, behaviour: str) -> None:
-    word, told = BEHAVIOURS[behaviour]
+@pytest.mark.parametrize("behaviour", [*BEHAVIOURS, *HANGS])
+def test_an_implementation_that_misbehaves_has_a_verdict(
+    misbehaving: Finished, hanging: Finished, behaviour: str
+) -> None:
+    word, told = (BEHAVIOURS | HANGS)[behaviour]
+    finished = hanging if behaviour in HANGS else misbehaving
     id = f"001[qemu-{behaviour.partition('-')[2]}-qcow2]"
-    assert misbehaving.judgements()[id] == word, misbehaving.out
-    assert told in misbehaving.about(id)
+    assert finished.judgements()[id] == word, finished.out
+    assert told in finished.about(id)
 
 
-def test_crashes_and_hangs_have_an_exit_status_of_their_own(misbehaving: Finished, many: Finished) -> None:
-    assert (misbehaving.status, many.status) == (3, 3)
-    assert "Traceback" not in misbehaving.out + many.out
+def test_crashes_and_hangs_have_an_exit_status_of_their_own(
+    misbehaving: Finished, hanging: Finished, many: Finished
+) -> None:
+    assert (misbehaving.status, hanging.status, many.status) == (3, 3, 3)
+    assert "Traceback" not in misbehaving.out + hanging.out + many.out
 
 
 @pytest.mark.parametrize(("number", "body"), list(enumerate(BODIES, 101)))

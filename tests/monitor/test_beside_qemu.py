@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.monitor.program import ENGINE, RELEASES, Message, Peer, real_program, running
+from tests.monitor.program import DEADLINE_S, ENGINE, RELEASES, Message, Peer, real_program, running
 
 BEFORE_NEGOTIATION = [
     b'{"execute": "query-version"}',
@@ -220,7 +220,7 @@ def test_quit_answers_in_the_releases_order(release: str) -> None:
             peer.send(b'{"execute": "quit"}')
             order = [str(message.get("event", "reply")) for message in (peer.message(), peer.message())]
             assert peer.line() == b""
-            assert process.wait(30) == 0
+            assert process.wait(DEADLINE_S) == 0
             return order
 
     assert names(ENGINE) == names((real_program(release),))

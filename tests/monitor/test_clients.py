@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.program import ENGINE, Peer, connect, peer, running
+from tests.monitor.program import DEADLINE_S, ENGINE, Peer, connect, peer, running
 
 MiB = 1 << 20
 
@@ -130,7 +130,7 @@ def test_a_client_that_never_reads_blocks_nobody(folder: Path) -> None:
             assert listening.execute("query-name") == {"return": {}}
         assert sent < 4 * MiB, "the engine has taken all that the client sent, although it reads nothing"
         listening.send(b'{"execute": "quit"}')
-        assert process.wait(30) == 0
+        assert process.wait(DEADLINE_S) == 0
 
 
 @pytest.mark.parametrize("length", [63 * MiB, 64 * MiB])
@@ -179,7 +179,7 @@ def test_signals_shut_down(number: signal.Signals) -> None:
         process.send_signal(number)
         event = client.message()
         assert (event["event"], event["data"]) == ("SHUTDOWN", {"guest": False, "reason": "host-signal"})
-        assert process.wait(30) == 0
+        assert process.wait(DEADLINE_S) == 0
 
 
 def test_several_monitors_take_turns(folder: Path) -> None:

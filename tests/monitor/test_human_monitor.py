@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.monitor.program import DEADLINE_S
+
 ENGINE = [sys.executable, "-m", "backcheck_engine"]
 MACHINE = ["-machine", "none", "-nodefaults", "-display", "none", "-S"]
 KEYS = [
@@ -61,15 +63,15 @@ def conversation(kind: str, folder: Path) -> bytes:
     listener.listen()
     monitor = ["-chardev", f"socket,id=human,path={folder / kind}", "-mon", "chardev=human,mode=readline"]
     with listener, subprocess.Popen([*program(kind), *MACHINE, *monitor], stdin=subprocess.DEVNULL) as process:
-        listener.settimeout(30)
+        listener.settimeout(DEADLINE_S)
         connection, _ = listener.accept()
         said = b""
         with connection:
-            connection.settimeout(30)
+            connection.settimeout(DEADLINE_S)
             connection.sendall(b"".join(KEYS) + END)
             while data := connection.recv(65536):
                 said += data
-        assert process.wait(30) == 0
+        assert process.wait(DEADLINE_S) == 0
     return after_banner(said)
 
 
@@ -102,7 +104,7 @@ def test_a_terminal_is_left_as_it_was() -> None:
             said += os.read(ours, 4096)
         assert not termios.tcgetattr(theirs)[3] & termios.ECHO, "the terminal would echo what the monitor echoes"
         os.write(ours, b"quit\r")
-        assert process.wait(30) == 0
+        assert process.wait(DEADLINE_S) == 0
     assert termios.tcgetattr(theirs) == before
     os.close(ours)
     os.close(theirs)
