@@ -14,7 +14,7 @@ from backcheck_engine.block.permissions import Permission
 from backcheck_engine.devices.bus import Bus, bus_of, machine_buses
 from backcheck_engine.devices.device import NAMED, NAMELESS, Device
 from backcheck_engine.devices.guest_device import GuestDevice
-from backcheck_engine.devices.models import PCI, PCI_EXPRESS, device_model, fits
+from backcheck_engine.devices.models import PCI, PCI_EXPRESS, VIRTIO, device_model, fits
 from backcheck_engine.devices.properties import are_typed, check_properties
 from backcheck_engine.errors import BlockError, OptionError, QmpError
 from backcheck_engine.identifier import is_identifier
@@ -168,6 +168,9 @@ class DeviceTree:
     def _first_bus(self, model: DeviceModel) -> Bus:
         fitting = [bus for bus in self._buses if fits(model, bus.kind)]
         if not fitting:
+            # Each virtio device on another bus has such a bus for its own backend; they count since 11.
+            if model.bus == VIRTIO and self._release >= QEMU_11_1 and any(one.model.backend for one in self):
+                raise OptionError(f"A '{VIRTIO}' bus was found but is full")
             raise OptionError(f"No '{model.bus}' bus found for device '{model.name}'")
         return fitting[0]
 

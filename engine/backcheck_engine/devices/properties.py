@@ -45,7 +45,7 @@ _NOT_READ: Final = ("list", "IOThreadVirtQueueMappingList")
 _BLOCK_SIZES: Final = ("logical_block_size", "physical_block_size")
 _BLOCK_SIZE_RANGE: Final = (512, 2 * 2**20)
 _SUFFIXES: Final = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-_NUMBER: Final = re.compile(r"(?P<number>0x[0-9a-fA-F]+|[+-]?[0-9]+)(?P<suffix>[bkmgtBKMGT]?)")
+_NUMBER: Final = re.compile(r"(?P<number>0x[0-9a-fA-F]{1,30}|[+-]?[0-9]{1,30})(?P<suffix>[bkmgtBKMGT]?)")
 
 
 class Property(NamedTuple):
@@ -140,7 +140,7 @@ def _of_text(one: Property, text: str, release: Release) -> JsonValue:
             raise BlockError(f"Parameter '{one.name}' expects 'on' or 'off'")
         return text in _TRUE
     if one.type in _RANGES:
-        return _number(one, text)
+        return _number(one, text, release)
     choices = _ENUMERATIONS.get(one.type)
     if choices is not None and text not in choices:
         new = f"Parameter '{one.name}' does not accept value '{text}'"
@@ -148,10 +148,12 @@ def _of_text(one: Property, text: str, release: Release) -> JsonValue:
     return text
 
 
-def _number(one: Property, text: str) -> int:
+def _number(one: Property, text: str, release: Release) -> int:
     found = _NUMBER.fullmatch(text)
     if found is None or (found["suffix"] and one.type != "size"):
-        raise BlockError(f"Parameter '{one.name}' expects {'size' if one.type == 'size' else 'integer'}")
+        old = "int64" if one.type == _SIGNED else "uint64"
+        expected = "size" if one.type == "size" else old if release < QEMU_7_2 else "integer"
+        raise BlockError(f"Parameter '{one.name}' expects {expected}")
     base = 16 if found["number"].startswith("0x") else 10
     return _in_range(one, int(found["number"], base) * _SUFFIXES[found["suffix"].lower()])
 

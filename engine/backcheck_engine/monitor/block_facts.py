@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.image_facts import image_facts
+from backcheck_engine.block.request import SECTOR_SIZE
 from backcheck_engine.block.throttling import ThrottleLimits
 from backcheck_engine.json_value import JsonObject, JsonValue
 from backcheck_engine.monitor.limit_names import KIND_OF_LIMIT
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MEMORY_ALIGNMENT = 4096
 _MAX_IOV = 1024
+_FILES = ("file", "host_device")
 
 
 def device_info(node: Node, release: Release, backend: BlockBackend | None = None, *, flat: bool = False) -> JsonObject:
@@ -110,7 +112,7 @@ def _limits(node: Node) -> JsonObject:
     limits = node.limits
     info: JsonObject = {
         "request-alignment": limits.request_alignment,
-        "min-mem-alignment": 1 if not node.cache.direct else limits.request_alignment,
+        "min-mem-alignment": _least_memory_alignment(node),
         "opt-mem-alignment": _MEMORY_ALIGNMENT,
         "max-iov": _MAX_IOV,
     }
@@ -123,6 +125,16 @@ def _limits(node: Node) -> JsonObject:
         "discard-alignment": limits.pdiscard_alignment,
     }
     return info | {name: value for name, value in optional.items() if value}
+
+
+def _least_memory_alignment(node: Node) -> int:
+    """What buffers need: a file read through the page cache nothing, what has no file as much as a sector."""
+    below = [child.node for child in node.children.values()]
+    if below:
+        return max(_least_memory_alignment(one) for one in below)
+    if node.format_name not in _FILES:
+        return SECTOR_SIZE
+    return node.limits.request_alignment if node.cache.direct else 1
 
 
 def _bitmap_info(bitmap: DirtyBitmap, release: Release) -> JsonValue:
