@@ -80,7 +80,6 @@ def run_pytest(project: Path, *arguments: str) -> subprocess.CompletedProcess[st
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 
