@@ -24,12 +24,3 @@ def run(t: Case) -> None:
     job.wait().expect_completed().expect(len=8 * MiB, offset=8 * MiB, error=None)
     remote.expect_identical(before)
     disk.read(0x22, offset=7 * MiB, length=4 * KiB)
-
-    t.step("gone between two jobs, it is asked again")
-    remote.leave()
-    t.poll(lambda: not remote.connected, "the server to be gone")
-    remote.come_back()
-    before = disk.content
-    job = t.blockdev_backup(disk, remote)
-    job.wait().expect_completed().expect(len=8 * MiB, offset=8 * MiB, error=None)
-    remote.expect_identical(before)

@@ -13,6 +13,16 @@ def run(t: Case) -> None:
     disk.image.write(0x11)
     remote = t.recording_target("remote0", size=8 * MiB, reconnect_delay=3600)
 
+    t.step("gone between two jobs, and back: it is asked again")
+    t.blockdev_backup(disk, remote).wait().expect_completed()
+    disk.write(0x44, offset=0, length=MiB)
+    remote.leave()
+    t.poll(lambda: not remote.connected, "the server to be gone")
+    remote.come_back()
+    job = t.blockdev_backup(disk, remote)
+    job.wait().expect_completed().expect(len=8 * MiB, offset=8 * MiB, error=None)
+    remote.expect_identical(disk)
+
     t.step("the server is gone for good, and the guest's write waits for it")
     remote.disconnect_at("write", offset=4 * MiB)
     job = t.blockdev_backup(disk, remote)
