@@ -3,7 +3,7 @@
 from backcheck import Case, KiB, MiB, case
 
 
-@case(rules=["CBW-12"], groups=["cbw", "filter", "quick"], not_on={"engine": "it has no copy-on-read driver"})
+@case(rules=["CBW-12"], groups=["cbw", "filter", "quick"])
 def run(t: Case) -> None:
     base = t.image("base.img", size=2 * MiB)
     base.write(0x11)

@@ -56,7 +56,18 @@ class ChildOwner(Protocol):
 class Child:
     """One use of `node` by `owner`, called `name` there ("root", "file", "backing", "source node", …)."""
 
-    __slots__ = ("blocker", "name", "node", "owner", "permissions", "quiesced", "role", "shared", "stays_at_node")
+    __slots__ = (
+        "blocker",
+        "frozen",
+        "name",
+        "node",
+        "owner",
+        "permissions",
+        "quiesced",
+        "role",
+        "shared",
+        "stays_at_node",
+    )
 
     def __init__(
         self,
@@ -80,6 +91,8 @@ class Child:
         """Graph.replace_node leaves this use where it is (a job's uses of its source)."""
         self.blocker: Blocker | None = None
         """What a backing is forbidden on behalf of its overlay."""
+        self.frozen = 0
+        """How many need this edge to stay where it is."""
         self.quiesced = False
         """Whether the owner has been told to make no requests through this child."""
 

@@ -15,6 +15,7 @@ _HERE = "backcheck_engine.drivers"
 _DRIVERS: dict[str, str] = {
     "backup-top": f"{_HERE}.filter.backup_filter:BackupTopDriver",
     "blkdebug": f"{_HERE}.filter.blkdebug:BlkdebugDriver",
+    "copy-on-read": f"{_HERE}.filter.copy_on_read:CopyOnReadDriver",
     "copy-before-write": f"{_HERE}.filter.copy_before_write:CopyBeforeWriteDriver",
     "file": f"{_HERE}.protocol.file:FileDriver",
     "host_device": f"{_HERE}.protocol.file:HostDeviceDriver",

@@ -4,6 +4,7 @@ A change is made tentatively, then all permissions below it are computed and pre
 everything committed; a conflict undoes the whole change. Changes are synchronous: nothing can come between.
 """
 
+import errno
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -195,6 +196,9 @@ class Graph:
         References move with their edges. Raises BlockError on a conflict; nothing has changed.
         """
         movable = [child for child in old.parents if not child.stays_at_node and not _leads_to(new, child)]
+        for child in movable:
+            if child.frozen:
+                raise BlockError(f"Cannot change '{child.name}' link to '{old.node_name}'", errno.EPERM)
         with GraphChange() as change:
             for child in reversed(movable):
                 change.move(child, new)

@@ -1,17 +1,23 @@
 """What else can be asked of a node: compressed writes, another size, block status, debug events."""
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block import status
-from backcheck_engine.block.node_requests import NONE
+from backcheck_engine.block.node_requests import NONE, check_request
 from backcheck_engine.block.node_scattered import NodeScattered
+from backcheck_engine.block.padding import Padding
 from backcheck_engine.block.request import MAX_IMAGE_BYTES, BlockStatus, Buffer, RequestFlag
 from backcheck_engine.block.tracking import RequestKind
 from backcheck_engine.errors import BlockError
+from backcheck_engine.tracing import BDRV_CO_PREADV
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
+
+
+_COPY_ON_READ: Final = 0x1
+"""How a trace shows such a read."""
 
 
 class NodeIO(NodeScattered):
@@ -20,6 +26,31 @@ class NodeIO(NodeScattered):
     async def pwrite_compressed(self, offset: int, data: Buffer) -> None:
         """Write `data` compressed, where the driver can (ENOTSUP elsewhere, as late as any other failure)."""
         await self.pwrite(offset, data, RequestFlag.WRITE_COMPRESSED)
+
+    async def pread_storing(self, offset: int, length: int) -> Buffer:
+        """`pread`, after which what was read is this node's own, even if its backing had it before."""
+        from backcheck_engine.block.copy_on_read import cluster_size, read_and_store  # late: few disks need it
+
+        check_request(offset, length)
+        if not length:
+            return b""
+        if BDRV_CO_PREADV.is_on:
+            BDRV_CO_PREADV(self, offset, length, _COPY_ON_READ)
+        padding = Padding(offset, length, self.limits.request_alignment)
+        end = min(padding.end, padding.start + self._bytes_inside(padding.start))
+        request = self._begin(RequestKind.READ, offset, length)
+        try:
+            self.tracker.make_serialising(request, cluster_size(self._node))
+            await self.tracker.wait(request)
+            data = b"" if end <= padding.start else await read_and_store(self._node, padding.start, end - padding.start)
+        finally:
+            self._end(request)
+        found = memoryview(data)[padding.head : padding.head + length]
+        return found if len(found) == length else bytes(found).ljust(length, b"\0")
+
+    async def store_zeroes(self, offset: int, length: int) -> None:
+        """Make a range that reads as zeroes this node's own, from inside a request that has it for itself."""
+        await self._driver_zeroes(offset, length, RequestFlag.WRITE_UNCHANGED)
 
     async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
         """Change the size in bytes; with `exact` off, a driver that cannot may leave the image larger."""
@@ -39,9 +70,9 @@ class NodeIO(NodeScattered):
             await self._prepare_write(request, NONE)
             backing = node.overlaid
             zero = zero or (added > 0 and backing is not None and backing.size > old_size)
+            self.write_generation += 1
             await self.driver.truncate(size, exact=exact, preallocation=preallocation, zero=zero)
             node.refresh_size()
-            self.write_generation += 1
             self.bitmaps.resize(node.size)
             node.notify_resized()
         finally:

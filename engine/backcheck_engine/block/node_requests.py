@@ -46,6 +46,8 @@ class NodeRequests:
         self.tracker = RequestTracker()
         self.detect_zeroes = "off"
         """"off", "on" or "unmap"."""
+        self.copies_on_read = False
+        """Whether what is read from below is stored here."""
         self.discard_mode = "ignore"
         """"ignore" or "unmap"."""
         self.no_flush = False
@@ -65,6 +67,8 @@ class NodeRequests:
 
     async def pread(self, offset: int, length: int) -> Buffer:
         """`length` bytes; beyond the end of the image they are zeroes."""
+        if self.copies_on_read:
+            return await self._node.pread_storing(offset, length)
         check_request(offset, length)
         if not length:
             return b""
@@ -206,7 +210,7 @@ class NodeRequests:
         alignment = max(limits.pwrite_zeroes_alignment, limits.request_alignment)
         for start, piece in pieces_to_zero(offset, length, alignment, limits.max_pwrite_zeroes):
             try:
-                await self.driver.pwrite_zeroes(start, piece, flags & supported)
+                await self.driver.pwrite_zeroes(start, piece, flags & (supported | RequestFlag.WRITE_UNCHANGED))
             except BlockError as error:
                 if error.errno != errno.ENOTSUP or RequestFlag.NO_FALLBACK in flags:
                     raise
@@ -258,15 +262,15 @@ class NodeRequests:
             self._leave()
 
     async def _flush_layers(self, generation: int) -> None:
-        is_protocol = self.driver.kind is DriverKind.PROTOCOL
+        waits_for_disk = self.driver.kind is DriverKind.PROTOCOL and not self.driver.flushes_always
         if self.event_sink is not None:
             await self._report("flush_to_os")
-        if not is_protocol:
+        if not waits_for_disk:
             await self.driver.flush()
         if not self.no_flush and self._flushed_generation != generation:
             if self.event_sink is not None:
                 await self._report("flush_to_disk")
-            if is_protocol:
+            if waits_for_disk:
                 await self.driver.flush()
         failure: BlockError | None = None
         for child in list(self._node.children.values()):

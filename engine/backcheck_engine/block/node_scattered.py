@@ -71,7 +71,9 @@ class NodeScattered(NodeZeroes):
 
     def _hands_on(self, event: TraceEvent, ranges: Sequence[Range]) -> bool:
         """Whether nobody is told of each request, or has to wait for one."""
-        if event.is_on or self.event_sink is not None or self.tracker.serialising_count or len(ranges) < _FEWEST:
+        if event.is_on or self.copies_on_read or self.event_sink is not None:
+            return False
+        if self.tracker.serialising_count or len(ranges) < _FEWEST:
             return False
         alignment = self.limits.request_alignment
         return alignment == 1 or all(is_aligned(offset, length, alignment) for offset, length in ranges)

@@ -87,6 +87,8 @@ async def _prepare(entry: ReopenEntry) -> _Prepared:
     """Look at all options of one node. Raises EngineError in QEMU's order."""
     node = entry.node
     begin_options(entry)
+    if node.copies_on_read and entry.settings.read_only:
+        raise BlockError(f"Can't set node '{node.device_or_node_name}' to r/o with copy-on-read enabled", errno.EINVAL)
     put_in_force = await node.driver.prepare_reopen(entry.rest, entry.settings.discard)
     if node.driver.supports_backing and entry.is_backing_missing and (node.backing or node.backing_file):
         raise BlockError(f"backing is missing for '{node.node_name}'", errno.EINVAL)
@@ -163,6 +165,10 @@ def _replace_child(change: GraphChange, node: Node, name: str, wanted: Node | No
             f"Making '{wanted.node_name}' a {name} child of '{node.node_name}' would create a cycle", errno.EINVAL
         )
     old = node.children.get(name)
+    if old is not None and old.frozen:
+        raise BlockError(
+            f"Cannot change frozen '{name}' link from '{node.node_name}' to '{old.node.node_name}'", errno.EPERM
+        )
     role = old.role if old is not None else ChildRole.COW
     if old is not None:
         change.detach(old)

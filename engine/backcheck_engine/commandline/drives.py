@@ -45,6 +45,7 @@ _WRITE_ACTIONS: Final = ("ignore", "stop", "report", "enospc")
 _READ_ACTIONS: Final = ("ignore", "stop", "report")
 _THROTTLING: Final = "throttling."
 _TRUE: Final = ("on", "yes", "true", "y")
+_FALSE: Final = ("off", "no", "false", "n")
 
 
 class DrivePlace(NamedTuple):
@@ -71,6 +72,8 @@ class DriveSettings:
     writeback: bool
     is_cdrom: bool
     detect_zeroes: str
+    copies_on_read: bool
+    """Whether what is read from a backing is stored in the drive's own image."""
     limits: dict[str, int]
     """Of its requests, as ThrottleLimits of QAPI."""
     throttle_group: str | None
@@ -113,6 +116,7 @@ def parse_drive(text: str, location: str, *, implied: tuple[tuple[str, str], ...
         writeback=write_back,
         is_cdrom=is_cdrom,
         detect_zeroes=detect_zeroes,
+        copies_on_read=_is_on("copy-on-read", of_device),
         limits=limits,
         throttle_group=throttle_group,
         location=location,
@@ -161,9 +165,15 @@ def _check_enumerations(options: JsonObject) -> None:
 
 def _refuse(of_device: dict[str, str], options: JsonObject) -> None:
     """What QEMU does and the engine does not: refused, because ignoring it would show."""
-    for key in ("snapshot", "copy-on-read"):
-        if of_device.get(key) in _TRUE:
-            raise OptionError(f"backcheck-engine does not implement {key}=on")
+    if of_device.get("snapshot") in _TRUE:
+        raise OptionError("backcheck-engine does not implement snapshot=on")
+
+
+def _is_on(key: str, options: dict[str, str]) -> bool:
+    value = options.get(key, "off")
+    if value not in (*_TRUE, *_FALSE):
+        raise OptionError(f"Parameter '{key}' expects 'on' or 'off'")
+    return value in _TRUE
 
 
 def _take_limits(options: JsonObject) -> tuple[dict[str, int], str | None]:

@@ -9,7 +9,7 @@ from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.throttling import ThrottleLimits
 from backcheck_engine.commandline.errors import CommandLineError
-from backcheck_engine.complaints import working_on
+from backcheck_engine.complaints import complain, working_on
 from backcheck_engine.errors import EngineError, OptionError
 from backcheck_engine.monitor.block import add_node
 
@@ -86,6 +86,9 @@ class Drives:
             backend.write_cache = drive.writeback
             if node is not None:
                 node.detect_zeroes = drive.detect_zeroes
+                node.copies_on_read = drive.copies_on_read and node.is_writable
+                if node.read_only and drive.copies_on_read:
+                    complain("warning: disabling copy-on-read on read-only drive")
                 backend.insert(node)
                 backend.limit(drive.throttle_group, ThrottleLimits.from_qapi(drive.limits))
         finally:

@@ -34,8 +34,7 @@ async def x_debug_query_block_graph(context: Context, arguments: NoArguments) ->
     if context.release < QEMU_7_2:
         for job in reversed(jobs):
             # A job had a user of its own then, beside its other uses.
-            root = job.edges[:1]
-            picture.add(f"user of {job.id}", "block-backend", "", root, shown_name="root")
+            picture.add(f"user of {job.id}", "block-backend", "", job.edges[:1], shown_name="root")
     for job in jobs:
         picture.add(job, "block-job", job.id, reversed(job.edges))
     for node in context.graph.nodes.values():
@@ -58,8 +57,8 @@ class _Picture:
     """XDbgBlockGraph while it is drawn."""
 
     def __init__(self, *, has_graph_mod: bool) -> None:
-        self._nodes: Final[list[JsonObject]] = []
-        self._edges: Final[list[JsonObject]] = []
+        self._nodes: Final[list[JsonValue]] = []
+        self._edges: Final[list[JsonValue]] = []
         self._numbers: Final[dict[object, int]] = {}
         self._has_graph_mod: Final = has_graph_mod
         """In 5.2 there was a permission that everybody shared and nobody took."""

@@ -47,8 +47,6 @@ class Session:
         self.backend = backend
         self.in_monitor = False
         """Whether the session has only the commands that HMP offers."""
-        self.copy_on_read = False
-        """Whether reads store what they found below the overlay."""
         self._channels = channels
 
     def say(self, text: str, channel: Channel = Channel.OUTPUT) -> None:
@@ -70,23 +68,8 @@ class Session:
         return node
 
     async def pread(self, offset: int, length: int) -> "Buffer":
-        """Read, storing in the overlay what came from below it where the session copies on read."""
-        if self.copy_on_read:
-            await self._populate(offset, length)
+        """Read."""
         return await self.medium.pread(offset, length)
-
-    async def _populate(self, offset: int, length: int) -> None:
-        from backcheck_engine.block.request import RequestFlag
-
-        node, end = self.node, min(offset + length, self.node.size)
-        while offset < end:
-            allocated, count = await node.is_allocated(offset, min(end - offset, 2**20))
-            if not count:
-                return
-            if not allocated:
-                data = await node.pread(offset, count)
-                await node.pwrite(offset, data, RequestFlag.WRITE_UNCHANGED)
-            offset += count
 
     def start(self, request: Coroutine[None, None, None]) -> None:
         """Let `request` run, up to its first wait before this returns."""

@@ -138,7 +138,8 @@ class IoSession:
             raise ToolError(f"can't open{device}: {error}", hint=error.hint) from error
         self._opened = request
         self._session.backend = backend
-        self._session.copy_on_read = request.copy_on_read
+        if request.copy_on_read and backend.node is not None:
+            backend.node.copies_on_read = True
 
     async def _open_image(self, request: OpenRequest) -> "BlockBackend":
         name = request.image_name()
