@@ -196,3 +196,66 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("story", STORIES)
 def test_reopening_beside_qemu(story: str, release: str, images: Path, tmp_path: Path) -> None:
     compare(release, images, tmp_path, STORIES[story])
+
+
+def old_reopen(**tree: object) -> Step:
+    """`x-blockdev-reopen`, which is about one node."""
+    return "x-blockdev-reopen", members(tree)
+
+
+OLD_STORY: list[Step] = [
+    ("object-add", {"qom-type": "throttle-group", "id": "tg"}),
+    ("object-add", {"qom-type": "throttle-group", "id": "tg2"}),
+    node("source", discard="unmap"),
+    node("target"),
+    node("overlay", backing=None),
+    ("blockdev-reopen", {"options": []}),
+    old_reopen(driver="qcow2", file="source-file"),
+    old_reopen(driver="qcow2", node_name="source"),
+    old_reopen(**of("nope")),
+    old_reopen(driver="raw", node_name="source", file="source-file"),
+    old_reopen(**of("source", {"driver": "file", "filename": "other.qcow2"})),
+    old_reopen(**of("source", {"driver": "null-co"})),
+    old_reopen(**of("source", {**FILE, "locking": "off"})),
+    old_reopen(**of("source", lazy_refcounts=True)),
+    old_reopen(**of("source", cache_size=1 << 20, l2_cache_size=2 << 20)),
+    old_reopen(**of("source", detect_zeroes="unmap")),
+    old_reopen(**of("source", force_share=True)),
+    NODES,
+    old_reopen(**of("source", read_only=True)),
+    *io("source", "write 0 4k", "read -P 0x11 0 4k"),
+    old_reopen(**of("source", "source-file", read_only=True)),
+    NODES,
+    old_reopen(**of("source", {**FILE, "read-only": True})),
+    old_reopen(**of("source")),
+    ("blockdev-add", {"driver": "raw", "node-name": "top", "file": "source"}),
+    old_reopen(**of("top", "source", "raw", size=1 << 20)),
+    old_reopen(**of("top", "source", "raw", offset=64 << 20)),
+    old_reopen(**of("top", "target", "raw")),
+    old_reopen(**of("top", "nope", "raw")),
+    old_reopen(**of("top", "source", "raw")),
+    old_reopen(**of("overlay")),
+    old_reopen(**of("overlay", backing="nope")),
+    old_reopen(**of("overlay", backing="overlay")),
+    old_reopen(**of("overlay", backing="source")),
+    *io("overlay", "read -P 0x11 0 4k"),
+    NODES,
+    delete("source"),
+    old_reopen(**of("overlay", backing="target")),
+    old_reopen(**of("overlay", backing=None)),
+    NODES,
+    add("throttle", "slow", file="source", throttle_group="tg"),
+    old_reopen(driver="throttle", node_name="slow", file="source", throttle_group="tg2"),
+    old_reopen(driver="throttle", node_name="slow", file="source", throttle_group="nope"),
+    old_reopen(driver="throttle", node_name="slow", file="target", throttle_group="tg2"),
+    add("copy-on-read", "reader", file="source"),
+    old_reopen(driver="copy-on-read", node_name="reader", file="source"),
+    ("blockdev-backup", {"job-id": "j0", "device": "source", "target": "target", "sync": "none"}),
+    old_reopen(**of("target", read_only=True)),
+    old_reopen(**of("target")),
+    ("job-cancel", {"id": "j0"}),
+]
+
+
+def test_reopening_as_before_6_1(images: Path, tmp_path: Path) -> None:
+    compare("5.2", images, tmp_path, OLD_STORY)

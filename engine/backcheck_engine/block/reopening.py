@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from backcheck_engine import release
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.graph_change import GraphChange, parents_first
 from backcheck_engine.block.reopen_queue import ReopenEntry, Settings, begin_options, refuse_changes
@@ -93,7 +94,7 @@ async def _prepare(entry: ReopenEntry) -> _Prepared:
     if node.driver.supports_backing and entry.is_backing_missing and (node.backing or node.backing_file):
         raise BlockError(f"backing is missing for '{node.node_name}'", errno.EINVAL)
     prepared = _Prepared(entry=entry, put_in_force=put_in_force)
-    for name in ("backing", "file"):
+    for name in ("backing",) if release.current() < release.QEMU_7_2 else ("backing", "file"):
         _choose_child(prepared, name)
     refuse_changes(entry)
     return prepared
@@ -161,8 +162,9 @@ def _change_graph(prepared: Sequence[_Prepared]) -> list[Node]:
 def _replace_child(change: GraphChange, node: Node, name: str, wanted: Node | None) -> Node | None:
     """Let the edge `name` lead to `wanted`, or nowhere; where it led. Raises BlockError."""
     if wanted is not None and node in parents_first([wanted]):
+        what = "file" if release.current() < release.QEMU_7_2 else "child"
         raise BlockError(
-            f"Making '{wanted.node_name}' a {name} child of '{node.node_name}' would create a cycle", errno.EINVAL
+            f"Making '{wanted.node_name}' a {name} {what} of '{node.node_name}' would create a cycle", errno.EINVAL
         )
     old = node.children.get(name)
     if old is not None and old.frozen:
