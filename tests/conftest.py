@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SOAK_TIMEOUT_S if soak else TIMEOUT_S))
         if not soak and item.get_closest_marker("soak"):
-            item.add_marker(pytest.mark.skip(reason="a long random test: tox -e soak"))
+            item.add_marker(pytest.mark.skip(reason="a long test: tox -e soak"))
 
 
 @pytest.fixture(scope="session")

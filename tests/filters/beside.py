@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.monitor.conversation import Conversation, Step, both, differences, hmp
-from tests.monitor.program import MACHINE
+from tests.monitor.program import MACHINE, RELEASES
 
 IMAGES = {
     "source.qcow2": ("qcow2", "4M", ()),
@@ -24,6 +25,9 @@ IMAGES = {
     "target.raw": ("raw", "4M", ()),
 }
 WITH_DATA = ("source.qcow2", "other.qcow2")
+
+Pair = tuple[str, str]
+"""A story's name and a release."""
 
 NODES: Step = ("query-named-block-nodes", {"flat": True})
 
@@ -80,9 +84,20 @@ def members(arguments: dict[str, object]) -> dict[str, object]:
     return {name.replace("_", "-"): value for name, value in arguments.items()}
 
 
-def compare(
-    release: str, images: Path, folder: Path, steps: Sequence[Step], arguments: Sequence[str] = (), **options: object
-) -> None:
+def matrix(
+    stories: Iterable[str], short: dict[str, str], *, releases: Sequence[str] = RELEASES, without: Sequence[Pair] = ()
+) -> list[Any]:
+    """(story, release) for all of them but those in `without`; only the pairs in `short` are for every run."""
+    pairs = [(story, release) for story in stories for release in releases]
+    assert set(short.items()) <= set(pairs)
+    return [
+        pytest.param(story, release, marks=() if short.get(story) == release else pytest.mark.soak)
+        for story, release in pairs
+        if (story, release) not in without
+    ]
+
+
+def compare(release: str, images: Path, folder: Path, steps: Sequence[Step], arguments: Sequence[str] = ()) -> None:
     """Fail where the two differ: in a reply, in a job's lane, or in what qemu-io says."""
     folders = (folder / "real", folder / "engine")
     for each in folders:

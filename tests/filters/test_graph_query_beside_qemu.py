@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.filters.beside import access, add, cbw, compare, delete, make_images, node
+from tests.filters.beside import access, add, cbw, compare, delete, make_images, matrix, node
 from tests.monitor.conversation import Step, until
-from tests.monitor.program import RELEASES
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -19,32 +18,34 @@ DRIVES = (
     *("-drive", "if=none,id=empty"),
     *("-blockdev", "driver=qcow2,node-name=other,read-only=on,file.driver=file,file.filename=other.qcow2"),
 )
-STEPS: list[Step] = [
-    GRAPH,
-    node("target"),
-    node("copy"),
-    ("object-add", {"qom-type": "throttle-group", "id": "tg"}),
-    add("throttle", "slow", file="copy", throttle_group="tg"),
-    add("blkdebug", "faults", image="slow"),
-    GRAPH,
-    ("blockdev-backup", {"job-id": "j0", "device": "d0", "target": "target", "sync": "none"}),
-    ("blockdev-backup", {"job-id": "j1", "device": "other", "target": "faults", "sync": "none"}),
-    GRAPH,
-    ("job-cancel", {"id": "j0"}),
-    until("null"),
-    ("job-cancel", {"id": "j1"}),
-    until("null", "j1"),
-    GRAPH,
-    cbw("cbw", "overlay", "target"),
-    GRAPH,
-    access(),
-    add("raw", "above", file="cbw"),
-    GRAPH,
-    delete("above"),
-    delete("snapshot"),
-    delete("cbw"),
-    GRAPH,
-]
+STORIES: dict[str, list[Step]] = {
+    "jobs and filters": [
+        GRAPH,
+        node("target"),
+        node("copy"),
+        ("object-add", {"qom-type": "throttle-group", "id": "tg"}),
+        add("throttle", "slow", file="copy", throttle_group="tg"),
+        add("blkdebug", "faults", image="slow"),
+        GRAPH,
+        ("blockdev-backup", {"job-id": "j0", "device": "d0", "target": "target", "sync": "none"}),
+        ("blockdev-backup", {"job-id": "j1", "device": "other", "target": "faults", "sync": "none"}),
+        GRAPH,
+        ("job-cancel", {"id": "j0"}),
+        until("null"),
+        ("job-cancel", {"id": "j1"}),
+        until("null", "j1"),
+        GRAPH,
+        cbw("cbw", "overlay", "target"),
+        GRAPH,
+        access(),
+        add("raw", "above", file="cbw"),
+        GRAPH,
+        delete("above"),
+        delete("snapshot"),
+        delete("cbw"),
+        GRAPH,
+    ]
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,6 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_images(tmp_path_factory.mktemp("images"))
 
 
-@pytest.mark.parametrize("release", RELEASES)
-def test_graph_beside_qemu(release: str, images: Path, tmp_path: Path) -> None:
-    compare(release, images, tmp_path, STEPS, DRIVES)
+@pytest.mark.parametrize(("story", "release"), matrix(STORIES, {"jobs and filters": "5.2"}))
+def test_graph_beside_qemu(story: str, release: str, images: Path, tmp_path: Path) -> None:
+    compare(release, images, tmp_path, STORIES[story], DRIVES)
