@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import bitmaps, measure, nbd, speed
+from bench import bitmaps, measure, nbd, nbd_export, speed
 from bench.contestant import Contestant
 from bench.images import GiB, MiB, TiB, make_mixed, make_sparse
 from bench.table import Bound, Row, Target
@@ -23,6 +23,7 @@ BITMAP_MEMORY = Target(bound=Bound.ENGINE, most=4)
 AS_FAST = Target(bound=Bound.BOTH_WAYS, most=1.1)
 WOKEN = Target(bound=Bound.ENGINE, most=100)
 AS_MUCH_AS_FOUR_FIFTHS = Target(bound=Bound.RATIO, most=1 / 0.8)
+HALF_AS_MUCH = Target(bound=Bound.RATIO, most=2.0)
 STORED_BITMAP = Target(bound=Bound.RATIO, most=2.0)
 
 # A function of ``measure``: the contestant and what else it needs -> for each row, the samples of one run.
@@ -60,6 +61,17 @@ class Bench:
         for title, samples_of in (("a file", nbd.backup_to_file), ("nothing", nbd.backup_to_nothing)):
             row = Row(title=f"1 GiB mixed to qemu-nbd with {title}", unit="s", target=AS_MUCH_AS_FOUR_FIFTHS)
             yield from self.alternate(self.rounds, [row], samples_of, raw)
+
+    def nbd_export(self) -> Iterator[Row]:
+        """nbdcopy of an export of 1 GiB: at least half of QEMU's throughput; a guest's writes while it is pulled."""
+        raw, qcow2 = make_mixed(self.folder, GiB)
+        for source in (raw, qcow2):
+            row = Row(title=f"nbdcopy of 1 GiB mixed {source.format}", unit="s", target=HALF_AS_MUCH)
+            yield from self.alternate(self.rounds, [row], nbd_export.copied_to_nothing, source)
+        row = Row(title="nbdcopy of 1 GiB mixed raw into a file", unit="s", target=HALF_AS_MUCH)
+        yield from self.alternate(self.rounds, [row], nbd_export.copied_to_file, raw)
+        row = Row(title="guest write during a pull backup", unit="ms", target=GUEST_WRITE)
+        yield from self.alternate(self.rounds, [row], nbd_export.guest_writes, qcow2)
 
     def sparse(self) -> Iterator[Row]:
         """A full backup of an image that is nearly all holes."""
@@ -122,6 +134,7 @@ class Bench:
 PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "mixed": Bench.mixed,
     "nbd": Bench.nbd,
+    "nbd-export": Bench.nbd_export,
     "sparse": Bench.sparse,
     "incremental": Bench.incremental,
     "bitmaps": Bench.bitmaps,

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from backcheck_engine import release
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
@@ -45,6 +45,7 @@ _WRONG_KIND_5_2 = {
     False: "A regular file was expected by the '{0}' driver, but something else was given",
     True: "'{0}' driver expects either a character or block device",
 }
+NO_DATA: Final = range(0)
 _FULL_PREALLOCATION_PIECE = 2**20
 _FIRST_BLOCK = 4096
 
@@ -93,6 +94,8 @@ class FileDriver(Driver):
         self._uses_locks = False
         self._next_fd: tuple[int, bool, bool] | None = None
         self._old_fds: list[int] = []
+        self._known_data = NO_DATA
+        """Data that was found last: some file systems take long to find its end, each time."""
         self._fd = -1
         self._fd_is_writable = False
         self._writeback = Writeback()
@@ -169,6 +172,8 @@ class FileDriver(Driver):
             if error.errno in UNSUPPORTED:
                 raise BlockError.from_errno(errno.ENOTSUP) from error
             raise BlockError.from_os_error(error) from error
+        finally:
+            self._known_data = NO_DATA
 
     def _zero(self, offset: int, length: int, may_unmap: bool) -> None:
         """Zero a range by the first way that the file system has. Raises OSError."""
@@ -217,7 +222,12 @@ class FileDriver(Driver):
             raise BlockError.from_os_error(error) from error
 
     async def block_status(self, offset: int, length: int, want_zero: bool) -> BlockStatus:
-        data, count = (True, length) if not want_zero else self._find_extent(offset, length)
+        if not want_zero:
+            data, count = True, length
+        elif offset in self._known_data:
+            data, count = True, min(length, self._known_data.stop - offset)
+        else:
+            data, count = self._find_extent(offset, length)
         return BlockStatus(length=count, data=data, zero=not data, host_offset=offset, file=self.node)
 
     def _find_extent(self, offset: int, length: int) -> tuple[bool, int]:
@@ -226,7 +236,9 @@ class FileDriver(Driver):
             data = os.lseek(self._fd, offset, os.SEEK_DATA)
             if data > offset:
                 return False, min(length, data - offset)
-            return True, min(length, max(1, os.lseek(self._fd, offset, os.SEEK_HOLE) - offset))
+            hole = max(offset + 1, os.lseek(self._fd, offset, os.SEEK_HOLE))
+            self._known_data = range(offset, hole)
+            return True, min(length, hole - offset)
         except OSError as error:
             return error.errno != errno.ENXIO, length
 
@@ -253,7 +265,10 @@ class FileDriver(Driver):
         return True
 
     async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
-        await run_in_thread(resize_file, self._fd, size, preallocation)
+        try:
+            await run_in_thread(resize_file, self._fd, size, preallocation)
+        finally:
+            self._known_data = NO_DATA
 
     def refresh_limits(self, limits: Limits) -> None:
         if self._direct:
