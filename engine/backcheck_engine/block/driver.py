@@ -95,6 +95,8 @@ class Driver(ImageUpkeep, ABC):
     """Whether `pwrite` honours FUA; else the node flushes after the write."""
     zero_flags: RequestFlag = RequestFlag.NONE
     """Which flags `pwrite_zeroes` honours, of FUA, MAY_UNMAP and NO_FALLBACK."""
+    flushes_always: ClassVar[bool] = False
+    """For a protocol: whether a flush is passed on although nothing was written, and where nobody wants the disk's."""
     has_variable_size: ClassVar[bool] = False
     """Whether `size` can change by itself, so that the node asks each time."""
     protocol_prefix: ClassVar[str | None] = None
@@ -265,8 +267,9 @@ class Driver(ImageUpkeep, ABC):
         """
         return lambda: None
 
-    def cancel_in_flight(self) -> None:
-        """Somebody no longer wants what is in flight: let requests fail that wait for something to come back."""
+    def cancel_in_flight(self) -> bool:
+        """Let requests fail that wait for something to come back; whether there were such."""
+        return False
 
     async def become_read_only(self) -> None:
         """The node, which was flushed, is about to become read-only: leave the image as it shall stay."""

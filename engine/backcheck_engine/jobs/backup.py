@@ -56,6 +56,8 @@ class BackupJob(BlockJob):
         """Set to end the wait of a job that has nothing to do."""
         self._is_held_by_error = False
         """Whether the job stands still after a failure, and begins another pass when it is let go."""
+        self._target_gave_up = False
+        """Whether requests to the target failed because the job was cancelled, which clients are told of."""
         self._is_old: Final = release.current() < release.QEMU_7_2
         """Before 6.0 a backup copied one cluster after the other, in its own coroutine."""
 
@@ -108,11 +110,14 @@ class BackupJob(BlockJob):
         last, copied_before = None, 0
         while not (self.is_cancelled and self._is_old):
             failure = await self._pass()
-            if failure is None or self.is_cancelled:
+            if failure is None or (self.is_cancelled and not self._target_gave_up):
                 break
             last, copied_before = failure, self.current_progress
             policy = self._options.on_source_error if failure.is_read else self._options.on_target_error
-            if self.handle_failure(policy, failure) is ErrorAction.REPORT:
+            action = self.handle_failure(policy, failure)
+            if self._target_gave_up:
+                break
+            if action is ErrorAction.REPORT:
                 raise failure.error
             # An error that is ignored comes back at once, perhaps for ever: everybody else needs a turn in between.
             await asyncio.sleep(0)
@@ -144,11 +149,19 @@ class BackupJob(BlockJob):
                 failure = await call.run()
             finally:
                 self._call = None
-            if not call.is_cancelled:
+            if not call.is_cancelled or self._target_gave_up:
                 return failure
             await self.pause_point()
             if self.is_cancelled:
                 return None
+
+    def request_cancel(self) -> None:
+        """A target that waits for something to come back waits no longer; before 6.0 it did."""
+        if not self._is_old:
+            # A pass that sleeps does not see what failed before it is cancelled itself.
+            is_asleep = self._call is not None and self._call.is_sleeping
+            self._target_gave_up = self._target.driver.cancel_in_flight() and not is_asleep
+        super().request_cancel()
 
     def interrupt(self) -> None:
         """End the pass as soon as what is in flight has ended; before 6.0 a pause did not wake a sleeping job."""

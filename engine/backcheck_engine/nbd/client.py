@@ -90,10 +90,12 @@ class NbdClient:
             if connection is not None:
                 await connection.close()
 
-    def stop_waiting(self) -> None:
-        """Whoever waits for a connection has waited long enough: those requests fail."""
-        if self._state is _State.WAITING:
-            self._set_state(_State.LOST)
+    def stop_waiting(self) -> bool:
+        """Whoever waits for a connection has waited long enough: those requests fail. Whether the client waited."""
+        if self._state is not _State.WAITING:
+            return False
+        self._set_state(_State.LOST)
+        return True
 
     async def perform(
         self,

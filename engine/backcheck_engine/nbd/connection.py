@@ -5,8 +5,11 @@ A connection that breaks, or whose server says what no server may say, ends ever
 
 import asyncio
 import contextlib
+import enum
 import errno
 import itertools
+import os
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from backcheck_engine.address import Address
@@ -34,17 +37,31 @@ _FAREWELL_S: Final = 1.0
 class ConnectionLost(BlockError):
     """The connection is over, and with it a request that may or may not have been done."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(BlockError.from_errno(code).message, code)
-        self.is_peers_fault: Final = code != errno.EIO
+    def __init__(self, end: "_End") -> None:
+        code = _ERRNO[end]
+        super().__init__(os.strerror(code), code)
+        self.is_peers_fault: Final = end is not _End.GONE
         """Whether the server broke the protocol, so that it is no use to come back to it."""
 
 
+class _End(enum.Enum):
+    """How a connection ended."""
+
+    GONE = enum.auto()
+    MISBEHAVED = enum.auto()
+    """The server broke the protocol."""
+    MISANSWERED = enum.auto()
+    """So it did, in its answer to the very request that is told so."""
+
+
+_ERRNO: Final = {_End.GONE: errno.EIO, _End.MISBEHAVED: errno.EIO, _End.MISANSWERED: errno.EINVAL}
+
+
 class _Pending(NamedTuple):
-    """A request in flight; `done` is 0, or the errno that ended the connection."""
+    """A request in flight; `done` is None, or how the connection ended before the answer was complete."""
 
     answer: Answer
-    done: asyncio.Future[int]
+    done: asyncio.Future[_End | None]
 
 
 class Connection:
@@ -55,8 +72,7 @@ class Connection:
         self._stream: Final = stream
         self._cookies: Final = itertools.count(1)
         self._pending: Final[dict[int, _Pending]] = {}
-        self._failure = 0
-        """The errno that ended the connection."""
+        self._end: _End | None = None
         self._loop: Final = asyncio.get_running_loop()
         self._receiver: Final = self._loop.create_task(self._receive_all())
 
@@ -74,7 +90,7 @@ class Connection:
     @property
     def is_lost(self) -> bool:
         """Whether the connection is over."""
-        return self._failure != 0
+        return self._end is not None
 
     async def perform(
         self,
@@ -90,50 +106,46 @@ class Connection:
 
         A read's data goes to `buffer`, of `length` bytes. `data` has to stay as it is until the request is done.
         """
-        if self._failure:
-            raise ConnectionLost(self._failure)
+        if self._end is not None:
+            raise ConnectionLost(self._end)
         cookie = next(self._cookies)
         answer = Answer(command, offset, length, buffer, context_id=self.export.context_id)
         done = self._loop.create_future()
         self._pending[cookie] = _Pending(answer, done)
         try:
             await self._stream.write(transmission.pack_request(command, cookie, offset, length, flags), data)
-            failure = await done
+            end = await done
         except StreamClosed as error:
-            self._fail(errno.EIO)
-            raise ConnectionLost(self._failure) from error
+            raise ConnectionLost(self._fail(_End.GONE)) from error
         except asyncio.CancelledError:
             # Half a request may be under way, or a reply that nobody waits for any more.
-            self._fail(errno.EIO)
+            self._fail(_End.GONE)
             raise
-        if failure:
-            raise ConnectionLost(failure)
+        if end is not None:
+            raise ConnectionLost(end)
         return answer
 
     async def close(self) -> None:
         """Take leave of the server, as far as it still listens, and let the socket go."""
-        if not self._failure:
+        if self._end is None:
             farewell = transmission.pack_request(Command.DISC, next(self._cookies), 0, 0)
             with contextlib.suppress(StreamClosed, TimeoutError):
                 async with asyncio.timeout(_FAREWELL_S):
                     await self._stream.write(farewell)
-            self._fail(errno.EIO)
+            self._fail(_End.GONE)
         await self._receiver
 
-    def drop(self) -> None:
-        """End the connection without a word."""
-        self._fail(errno.EIO)
-
-    def _fail(self, code: int) -> None:
-        """End the connection and every request that is in flight."""
-        if self._failure:
-            return
-        self._failure = code
+    def _fail(self, end: _End) -> _End:
+        """End the connection and every request that is in flight; how it ended, if it has already."""
+        if self._end is not None:
+            return self._end
+        self._end = end
         self._stream.close()
         for _, done in self._pending.values():
             if not done.done():
-                done.set_result(code)
+                done.set_result(end)
         self._pending.clear()
+        return end
 
     # Replies.
 
@@ -143,9 +155,9 @@ class Connection:
             while True:
                 await self._receive_one()
         except StreamClosed:
-            self._fail(errno.EIO)
-        except WireError as error:
-            self._fail(error.errno)
+            self._fail(_End.GONE)
+        except WireError:
+            self._fail(_End.MISBEHAVED)
 
     async def _receive_one(self) -> None:
         start = await self._stream.read(transmission.MAGIC_BYTES)
@@ -160,37 +172,46 @@ class Connection:
             raise WireError(f"invalid magic (got 0x{magic:x})")
 
     async def _take_simple(self, reply: transmission.SimpleReply) -> None:
-        answer = self._answer_to(reply.cookie)
-        if reply.error:
-            answer.take_simple(to_errno(reply.error))
-        elif answer.command == Command.READ:
-            if self.export.structured:
+        with self._answering(reply.cookie) as answer:
+            if answer.command == Command.READ and self.export.structured:
                 raise WireError("Protocol error: simple reply when structured reply chunk was expected")
-            await self._stream.read_into(answer.place_for(answer.offset, answer.length))
-        self._finish(reply.cookie, answer)
+            if reply.error:
+                answer.take_simple(to_errno(reply.error))
+            elif answer.command == Command.READ:
+                await self._stream.read_into(answer.place_for(answer.offset, answer.length))
+            answer.finish()
+        self._finish(reply.cookie)
 
     async def _take_chunk(self, chunk: transmission.Chunk) -> None:
-        answer = self._answer_to(chunk.cookie)
-        if chunk.kind == ChunkType.OFFSET_DATA:
-            if chunk.length <= transmission.OFFSET_BYTES:
-                raise WireError("Protocol error: invalid payload for NBD_REPLY_TYPE_OFFSET_DATA")
-            offset = transmission.unpack_data_offset(await self._stream.read(transmission.OFFSET_BYTES))
-            await self._stream.read_into(answer.place_for(offset, chunk.length - transmission.OFFSET_BYTES))
-        elif chunk.length > MAX_BUFFER_BYTES:
+        if chunk.length > MAX_BUFFER_BYTES + transmission.OFFSET_BYTES:
             raise WireError("Protocol error: payload too large")
-        else:
-            answer.take_payload(chunk, await self._stream.read(chunk.length) if chunk.length else b"")
+        with self._answering(chunk.cookie) as answer:
+            if chunk.kind == ChunkType.OFFSET_DATA:
+                if chunk.length <= transmission.OFFSET_BYTES:
+                    raise WireError("Protocol error: invalid payload for NBD_REPLY_TYPE_OFFSET_DATA")
+                offset = transmission.unpack_data_offset(await self._stream.read(transmission.OFFSET_BYTES))
+                await self._stream.read_into(answer.place_for(offset, chunk.length - transmission.OFFSET_BYTES))
+            else:
+                answer.take_payload(chunk, await self._stream.read(chunk.length) if chunk.length else b"")
+            if chunk.is_done:
+                answer.finish()
         if chunk.is_done:
-            self._finish(chunk.cookie, answer)
+            self._finish(chunk.cookie)
 
-    def _answer_to(self, cookie: int) -> Answer:
+    @contextlib.contextmanager
+    def _answering(self, cookie: int) -> Iterator[Answer]:
+        """The answer that a reply belongs to; what no server may say about it is told to who asked."""
         pending = self._pending.get(cookie)
         if pending is None:
             raise WireError(f"Protocol error: unexpected cookie {cookie:#x}")
-        return pending.answer
+        try:
+            yield pending.answer
+        except WireError:
+            if not pending.done.done():
+                pending.done.set_result(_End.MISANSWERED)
+            raise
 
-    def _finish(self, cookie: int, answer: Answer) -> None:
-        answer.finish()
+    def _finish(self, cookie: int) -> None:
         done = self._pending.pop(cookie).done
         if not done.done():
-            done.set_result(0)
+            done.set_result(None)

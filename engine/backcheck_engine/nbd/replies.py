@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from backcheck_engine.nbd import transmission
 from backcheck_engine.nbd.constants import ChunkType, Command
 from backcheck_engine.nbd.errors import WireError
-from backcheck_engine.nbd.transmission import Chunk, Extent
+from backcheck_engine.nbd.transmission import Chunk, ErrorDetail, Extent
 
 
 class Answer:
@@ -62,7 +62,7 @@ class Answer:
     def take_payload(self, chunk: Chunk, payload: bytes) -> None:
         """A whole chunk that is not data."""
         if transmission.is_error(chunk.kind):
-            self.error = self.error or transmission.unpack_error(chunk.kind, payload).errno or errno.EINVAL
+            self._take_error(transmission.unpack_error(chunk.kind, payload))
         elif chunk.kind == ChunkType.OFFSET_HOLE and self.command == Command.READ:
             offset, length = transmission.unpack_hole(payload)
             self.place_for(offset, length)[:] = bytes(length)
@@ -70,6 +70,11 @@ class Answer:
             self._take_status(payload)
         elif chunk.kind != ChunkType.NONE or payload or not chunk.is_done:
             raise WireError(f"Protocol error: unexpected reply type: {chunk.kind}")
+
+    def _take_error(self, detail: ErrorDetail) -> None:
+        if not detail.errno:
+            raise WireError("Protocol error: server sent error chunk with zero error")
+        self.error = self.error or detail.errno
 
     def _take_status(self, payload: bytes) -> None:
         context_id, extents = transmission.unpack_status(payload)

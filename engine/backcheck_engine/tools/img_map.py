@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine import release
+from backcheck_engine.errors import BlockError
 from backcheck_engine.tools.command_line import Option
 from backcheck_engine.tools.images import ImageName, opened_images
 from backcheck_engine.tools.program import ToolError
@@ -88,7 +89,10 @@ async def _status_at(top: "Node", start: int, length: int) -> Extent:
     depth = 0
     node: Node | None = top.skip_filters()
     while node is not None:
-        status = await node.block_status(start, length)
+        try:
+            status = await node.block_status(start, length)
+        except BlockError as error:
+            raise error.prefixed("Could not read file metadata: ") from error
         length = status.length
         if status.data or status.zero:
             named = status.host_offset is not None and status.file is not None
@@ -127,7 +131,8 @@ async def merged(extents: AsyncIterator[Extent], start: int) -> AsyncIterator[Ex
 
 
 async def _print_json(invocation: Invocation, extents: AsyncIterator[Extent]) -> None:
-    separator = "["
+    invocation.program.write("[")
+    separator = ""
     async for extent in extents:
         invocation.program.write(f"{separator}{_as_json(extent)}")
         separator = ",\n"

@@ -54,7 +54,7 @@ async def run(invocation: Invocation) -> int:
             invocation.program.warning(_SHRINK_WARNING)
             return 1
         try:
-            await backend.truncate(size, exact=False, preallocation=preallocation)
+            await backend.truncate(size, exact=True, preallocation=preallocation)
         except BlockError as error:
             raise ToolError(str(error), hint=error.hint) from error
     invocation.say("Image resized.")

@@ -124,6 +124,9 @@ class RawDriver(Driver):
             raise BlockError("Disk size too large for the chosen offset", errno.EINVAL)
         await self.node.file.truncate(size + self._offset, exact=exact, preallocation=preallocation, zero=zero)
 
+    def cancel_in_flight(self) -> bool:
+        return self.node.file.driver.cancel_in_flight()
+
     async def prepare_reopen(self, options: Options, discard: str) -> Callable[[], None]:
         offset, window = _take_window(options)
         self._check_window(offset, window)

@@ -32,6 +32,7 @@ class NbdDriver(Driver):
     format_name = "nbd"
     kind = DriverKind.PROTOCOL
     protocol_prefix = "nbd"
+    flushes_always = True
     strong_options = ("path", "host", "port", "export", "tls-creds", "tls-hostname", "server.")
     not_with_filename = ("host", "port", "path", "export", "server.")
 
@@ -188,8 +189,8 @@ class NbdDriver(Driver):
 
     # Life.
 
-    def cancel_in_flight(self) -> None:
-        self._client.stop_waiting()
+    def cancel_in_flight(self) -> bool:
+        return self._client.stop_waiting()
 
     async def close(self) -> None:
         await self._client.close()

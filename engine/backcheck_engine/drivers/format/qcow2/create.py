@@ -313,7 +313,10 @@ async def create_on_nodes(graph: Graph, file: Node, data: Node | None, new: NewI
         driver = node.driver
         assert isinstance(driver, Qcow2Driver)
         if new.size:
-            await node.truncate(new.size, exact=False, preallocation=new.preallocation)
+            try:
+                await node.truncate(new.size, exact=False, preallocation=new.preallocation)
+            except BlockError as error:
+                raise error.prefixed("Could not resize image: ") from error
         await node.flush()
     finally:
         await node.unref()
