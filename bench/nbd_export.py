@@ -1,4 +1,4 @@
-"""What is measured of exports: how fast nbdcopy reads one, and how long a guest waits while a point in time is pulled."""
+"""What is measured of exports: how fast nbdcopy reads one, and how long a guest waits while a moment is pulled."""
 
 import random
 import shutil
