@@ -1,5 +1,6 @@
 """What every test here shares: a time limit, and how often a random test repeats itself."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -28,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("soak" if config.getoption("--soak") else "tests")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # In a background job of a shell it is ignored, which the programs that tests interrupt would inherit.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
