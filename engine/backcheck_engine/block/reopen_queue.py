@@ -156,15 +156,21 @@ def begin_options(entry: ReopenEntry) -> None:
         raise OptionError("Invalid discard option")
     entry.settings.discard = entry.settings.discard if discard is None else DISCARD[discard]
     entry.settings.detect_zeroes = take_detect_zeroes(rest, entry.settings.discard)
-    mutable = node.driver.mutable_options
-    if mutable is None:
-        name = node.format_name
-        raise BlockError(
-            f"Block format '{name}' used by node '{node.device_or_node_name}' does not support reopening files"
-        )
+    mutable = check_reopenable(node)
     for key in in_qemu_order(own_options(node)):
         if key not in rest and key not in _COMMON and not key.startswith(mutable):
             raise BlockError(f"Option '{key}' cannot be reset to its default value")
+
+
+def check_reopenable(node: Node) -> tuple[str, ...]:
+    """How the options begin that may change. Raises BlockError when the driver cannot have any of it."""
+    mutable = node.driver.mutable_options
+    if mutable is None:
+        raise BlockError(
+            f"Block format '{node.format_name}' used by node '{node.device_or_node_name}' "
+            "does not support reopening files"
+        )
+    return mutable
 
 
 def refuse_changes(entry: ReopenEntry) -> None:

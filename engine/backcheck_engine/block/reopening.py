@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from backcheck_engine import release
 from backcheck_engine.block.child import Child, ChildRole
 from backcheck_engine.block.graph_change import GraphChange, parents_first
-from backcheck_engine.block.reopen_queue import ReopenEntry, Settings, begin_options, refuse_changes
+from backcheck_engine.block.reopen_queue import ReopenEntry, Settings, begin_options, check_reopenable, refuse_changes
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -68,9 +68,11 @@ async def reopen(entries: Sequence[ReopenEntry]) -> None:
 async def make_read_only(node: Node) -> None:
     """Make `node` read-only, with the nodes below it that were opened for it.
 
-    Raises BlockError, with nothing changed, while somebody still writes to one of them.
+    Raises BlockError, with nothing changed, while somebody still writes to one of them, or when one cannot be reopened.
     """
     nodes = [one for one in _with_inheritors(node) if one.is_writable]
+    for one in nodes:
+        check_reopenable(one)
     for one in nodes:
         await one.flush()
     entries = []

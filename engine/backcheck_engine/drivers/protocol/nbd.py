@@ -35,6 +35,7 @@ class NbdDriver(Driver):
     flushes_always = True
     strong_options = ("path", "host", "port", "export", "tls-creds", "tls-hostname", "server.")
     not_with_filename = ("host", "port", "path", "export", "server.")
+    mutable_options = ()
 
     _client: NbdClient
     _options: NbdOptions
