@@ -27,6 +27,7 @@ from backcheck_engine.nbd.constants import (
 from backcheck_engine.nbd.errors import WireError
 from backcheck_engine.nbd.extents import MAX_EXTENTS
 from backcheck_engine.nbd.server_handshake import Agreement
+from backcheck_engine.nbd.server_reading import RunOfReads, following_reads
 from backcheck_engine.nbd.stream import Stream, StreamClosed
 from backcheck_engine.nbd.transmission import Request
 
@@ -78,7 +79,10 @@ class Transmission:
                 await self._wait_until(_MAX_REQUESTS - 1, max(0, _MAX_BYTES - size))
                 self._under_way += 1
                 self._bytes_under_way += size
-                start_eagerly(self._answer(request, data, size))
+                if self._may_be_sparse(request):
+                    start_eagerly(self._answer_reads(self._with_following(request)))
+                else:
+                    start_eagerly(self._answer(request, data, size))
         finally:
             if self._under_way:
                 self._stream.close()
@@ -123,10 +127,38 @@ class Transmission:
             # Whoever reads from the client notices, too.
             self._stream.close()
         finally:
-            self._under_way -= 1
-            self._bytes_under_way -= size
-            if self._one_less is not None and not self._one_less.done():
-                self._one_less.set_result(None)
+            self._is_done(size)
+
+    def _is_done(self, size: int) -> None:
+        """A request, with a buffer of `size`, is no longer under way."""
+        self._under_way -= 1
+        self._bytes_under_way -= size
+        if self._one_less is not None and not self._one_less.done():
+            self._one_less.set_result(None)
+
+    def _may_be_sparse(self, request: Request) -> bool:
+        """Whether it is a plain read, which makes sense, of a client that understands chunks."""
+        is_plain = request.command == Command.READ and self._structured and not request.flags
+        return (
+            is_plain and 0 < request.length <= MAX_BUFFER_BYTES and request.offset + request.length <= self._export.size
+        )
+
+    def _with_following(self, first: Request) -> list[Request]:
+        """A read that is under way, with those that continue it, which are so from now on."""
+        run = following_reads(first, self._stream, self._backend, self._export.size)
+        self._under_way += len(run) - 1
+        self._bytes_under_way += sum(request.length for request in run[1:])
+        return run
+
+    async def _answer_reads(self, run: list[Request]) -> None:
+        left = [request.length for request in run]
+        try:
+            await RunOfReads(run, self._stream, self._backend).answer(lambda request: self._is_done(left.pop(0)))
+        except StreamClosed:
+            self._stream.close()
+        finally:
+            for size in left:
+                self._is_done(size)
 
     def _check(self, request: Request) -> None:
         """Raise BlockError for what this export cannot do."""
@@ -156,28 +188,12 @@ class Transmission:
             await self._stream.write(transmission.pack_simple_reply(request.cookie), read)
         elif not request.length:
             await self._stream.write(transmission.pack_chunk(ChunkType.NONE, request.cookie, 0, ChunkFlag.DONE))
-        elif request.flags & CommandFlag.DF:
-            await self._send_data(request, request.offset, request.length)
+        elif not request.flags & CommandFlag.DF:
+            await RunOfReads([request], self._stream, self._backend).answer()
         else:
-            await self._read_sparsely(request)
-
-    async def _read_sparsely(self, request: Request) -> None:
-        """Zeroes are told, not sent."""
-        offset, end = request.offset, request.offset + request.length
-        while offset < end:
-            status = await _doing("unable to check for holes", self._backend.block_status(offset, end - offset))
-            length = status.length
-            if status.zero:
-                done = ChunkFlag.DONE if offset + length == end else ChunkFlag.NONE
-                await self._stream.write(transmission.pack_hole_chunk(request.cookie, offset, length, done))
-            else:
-                await self._send_data(request, offset, length)
-            offset += length
-
-    async def _send_data(self, request: Request, offset: int, length: int) -> None:
-        done = ChunkFlag.DONE if offset + length == request.offset + request.length else ChunkFlag.NONE
-        data = await self._pread(offset, length)
-        await self._stream.write(transmission.pack_data_chunk(request.cookie, offset, length, done), data)
+            data = await self._pread(request.offset, request.length)
+            head = transmission.pack_data_chunk(request.cookie, request.offset, request.length, ChunkFlag.DONE)
+            await self._stream.write(head, data)
 
     async def _pread(self, offset: int, length: int) -> Buffer:
         return await _doing("reading from file failed", self._backend.pread(offset, length))

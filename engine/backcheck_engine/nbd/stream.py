@@ -55,6 +55,16 @@ class Stream:
         self._start = start + length
         return bytes(self._ahead[start : start + length])
 
+    def peek(self, length: int) -> memoryview | None:
+        """The next `length` bytes, which stay where they are; None when they have not come yet."""
+        if self._end - self._start < length:
+            return None
+        return self._ahead[self._start : self._start + length]
+
+    def take(self, length: int) -> None:
+        """Take bytes that `peek` has shown."""
+        self._start += length
+
     async def read_into(self, buffer: memoryview) -> None:
         """Fill `buffer`; what has not come yet goes there without a copy."""
         done = min(len(buffer), self._end - self._start)
