@@ -3,7 +3,11 @@
 from backcheck import Case, KiB, MiB, between, case
 
 
-@case(rules=["NBD-09", "POL-04", "CBW-07", "BMP-05"], groups=["nbd", "target", "reconnect", "error", "bitmap"])
+@case(
+    rules=["NBD-09", "POL-04", "CBW-07", "BMP-05"],
+    groups=["nbd", "target", "reconnect", "error", "bitmap"],
+    not_on={"qemu<6.0": "deleting a node that is just connecting again can abort it (BUG-11)"},
+)
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=8 * MiB)
     disk.write(0x11, offset=0, length=8 * MiB)
