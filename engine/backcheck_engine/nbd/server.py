@@ -9,6 +9,7 @@ from backcheck_engine.nbd.export_list import ExportList
 from backcheck_engine.nbd.listening import close_listeners
 from backcheck_engine.nbd.server_connection import Connection
 from backcheck_engine.nbd.stream import Stream
+from backcheck_engine.nbd.turns import Turns
 
 
 class Server:
@@ -34,6 +35,7 @@ class Server:
         self._tell_gone: Final = client_gone
         self._loop: Final = asyncio.get_running_loop()
         self._connections: Final[dict[Connection, asyncio.Task[None]]] = {}
+        self._turns: Final = Turns()
         self._is_accepting = False
         self._is_listening = True
         for listener in listeners:
@@ -68,7 +70,8 @@ class Server:
         except OSError:
             # Whoever it was has gone again, or there are too many files: the next one may have more luck.
             return
-        connection = Connection(Stream(connected), self._exports, handshake_max_s=self._handshake_max_s)
+        stream = Stream(connected, self._turns)
+        connection = Connection(stream, self._exports, self._turns, handshake_max_s=self._handshake_max_s)
         task = self._loop.create_task(connection.run())
         self._connections[connection] = task
         task.add_done_callback(lambda _: self._client_gone(connection))

@@ -8,15 +8,17 @@ from backcheck_engine.nbd.export_list import ExportList
 from backcheck_engine.nbd.server_handshake import Agreement, ClientLeaves, Handshake
 from backcheck_engine.nbd.server_transmission import Transmission
 from backcheck_engine.nbd.stream import Stream, StreamClosed
+from backcheck_engine.nbd.turns import Turns
 
 
 class Connection:
     """One client."""
 
-    def __init__(self, stream: Stream, exports: ExportList, *, handshake_max_s: int = 0) -> None:
-        """A client that has not chosen an export after `handshake_max_s` is sent away; 0 is never."""
+    def __init__(self, stream: Stream, exports: ExportList, turns: Turns, *, handshake_max_s: int = 0) -> None:
+        """`turns` are those that all clients of a server take. A client that has not chosen an export after `handshake_max_s` is sent away; 0 is never."""
         self._stream: Final = stream
         self._exports: Final = exports
+        self._turns: Final = turns
         self._handshake_max_s: Final = handshake_max_s
         self.has_chosen = False
         """Whether it came as far as choosing an export."""
@@ -34,7 +36,7 @@ class Connection:
             agreement = await self._shake_hands()
             self.has_chosen = True
             agreement.export.clients.add(self)
-            await Transmission(self._stream, agreement).run()
+            await Transmission(self._stream, agreement, self._turns).run()
         except (WireError, StreamClosed, ClientLeaves):
             # How a client ends is its own business.
             pass

@@ -16,6 +16,7 @@ from backcheck_engine.nbd import transmission
 from backcheck_engine.nbd.constants import REQUEST_MAGIC, ChunkFlag, Command
 from backcheck_engine.nbd.stream import Stream
 from backcheck_engine.nbd.transmission import Request
+from backcheck_engine.nbd.turns import HEAVY_BYTES, Turns
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
@@ -51,11 +52,12 @@ def _is_counted(node: "Node | None") -> bool:
 class RunOfReads:
     """Requests that follow each other, being answered in structured replies: zeroes are told, not sent."""
 
-    def __init__(self, run: list[Request], stream: Stream, backend: BlockBackend) -> None:
+    def __init__(self, run: list[Request], stream: Stream, backend: BlockBackend, turns: Turns) -> None:
         self._left: Final = list(run)
         """Those that are not answered yet; of the first, what is before `_offset` has been."""
         self._stream: Final = stream
         self._backend: Final = backend
+        self._turns: Final = turns
         self._offset = run[0].offset
 
     async def answer(self, answered: Callable[[Request], None] = lambda _: None) -> None:
@@ -81,6 +83,8 @@ class RunOfReads:
     async def _send_extent(self, end: int) -> int:
         """Send what lies at the offset up to where it changes between data and zeroes; returns that place."""
         offset = self._offset
+        if end - offset >= HEAVY_BYTES:
+            await self._turns.take()
         try:
             status = await self._backend.block_status(offset, end - offset)
         except BlockError as error:

@@ -30,6 +30,7 @@ from backcheck_engine.nbd.server_handshake import Agreement
 from backcheck_engine.nbd.server_reading import RunOfReads, following_reads
 from backcheck_engine.nbd.stream import Stream, StreamClosed
 from backcheck_engine.nbd.transmission import Request
+from backcheck_engine.nbd.turns import Turns
 
 _MAX_REQUESTS: Final = 16
 _MAX_BYTES: Final = 2 * MAX_BUFFER_BYTES
@@ -55,8 +56,9 @@ _Handler: TypeAlias = "Callable[[Transmission, Request, Buffer], Awaitable[None]
 class Transmission:
     """The requests of one client that has chosen an export."""
 
-    def __init__(self, stream: Stream, agreement: Agreement) -> None:
+    def __init__(self, stream: Stream, agreement: Agreement, turns: Turns) -> None:
         self._stream: Final = stream
+        self._turns: Final = turns
         self._export: Final = agreement.export
         self._backend: Final = agreement.export.backend
         self._structured: Final = agreement.structured
@@ -153,7 +155,9 @@ class Transmission:
     async def _answer_reads(self, run: list[Request]) -> None:
         left = [request.length for request in run]
         try:
-            await RunOfReads(run, self._stream, self._backend).answer(lambda request: self._is_done(left.pop(0)))
+            await RunOfReads(run, self._stream, self._backend, self._turns).answer(
+                lambda request: self._is_done(left.pop(0))
+            )
         except StreamClosed:
             self._stream.close()
         finally:
@@ -189,7 +193,7 @@ class Transmission:
         elif not request.length:
             await self._stream.write(transmission.pack_chunk(ChunkType.NONE, request.cookie, 0, ChunkFlag.DONE))
         elif not request.flags & CommandFlag.DF:
-            await RunOfReads([request], self._stream, self._backend).answer()
+            await RunOfReads([request], self._stream, self._backend, self._turns).answer()
         else:
             data = await self._pread(request.offset, request.length)
             head = transmission.pack_data_chunk(request.cookie, request.offset, request.length, ChunkFlag.DONE)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from backcheck_engine.block.request import Buffer
+from backcheck_engine.nbd.turns import HEAVY_BYTES, Turns
 
 _READ_AHEAD: Final = 64 * 1024
 _SOCKET_BUFFER: Final = 4 * 2**20
@@ -23,7 +24,8 @@ class StreamClosed(ConnectionError):
 class Stream:
     """Owns `connection`. Every method that waits raises StreamClosed once the stream is at its end."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, turns: Turns | None = None) -> None:
+        """With `turns`, long writes are done in turn with those of others."""
         connection.setblocking(False)
         self._socket: Final = connection
         self._loop: Final = asyncio.get_running_loop()
@@ -33,6 +35,7 @@ class Stream:
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._writes: Final = asyncio.Lock()
+        self._turns: Final = turns
         self.is_open = True
         self._set_options()
 
@@ -120,20 +123,29 @@ class Stream:
 
     async def _send(self, parts: Sequence[Buffer]) -> None:
         rest = [memoryview(part) for part in parts if len(part)]
+        turns = self._turns if sum(map(len, rest)) >= HEAVY_BYTES else None
         while rest:
-            if not self.is_open:
-                raise StreamClosed("closed")
-            try:
-                sent = self._socket.sendmsg(rest)
-            except (BlockingIOError, InterruptedError):
+            if turns is not None:
+                await turns.take()
+            sent = self._send_now(rest)
+            if not sent:
                 await self._wait_writable()
                 continue
-            except OSError as error:
-                raise StreamClosed(error.strerror) from error
             while rest and sent >= len(rest[0]):
                 sent -= len(rest.pop(0))
             if rest:
                 rest[0] = rest[0][sent:]
+
+    def _send_now(self, parts: list[memoryview]) -> int:
+        """Send what the kernel takes; how much that was."""
+        if not self.is_open:
+            raise StreamClosed("closed")
+        try:
+            return self._socket.sendmsg(parts)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            raise StreamClosed(error.strerror) from error
 
     async def _wait_writable(self) -> None:
         self._writable = self._loop.create_future()
