@@ -40,7 +40,7 @@ class _State(enum.Enum):
 class NbdClient:
     """One user's way to an export."""
 
-    def __init__(self, address: Address, wanted: Wanted, *, reconnect_delay_s: int = 0) -> None:
+    def __init__(self, address: Address, wanted: Wanted, *, reconnect_delay_s: float = 0) -> None:
         self._address: Final = address
         self._wanted: Final = wanted
         self._reconnect_delay_s: Final = reconnect_delay_s
@@ -60,7 +60,7 @@ class NbdClient:
         self.export = Export()
         """What the server agreed to, at last."""
 
-    async def open(self, timeout_s: int = 0) -> None:
+    async def open(self, timeout_s: float = 0) -> None:
         """Connect; with a time, try again and again that long. Raises BlockError."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         pause = _FIRST_PAUSE_S
