@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.errors import EngineError, OptionError
 from backcheck_engine.monitor import registry
@@ -95,7 +95,7 @@ def _parse_inet(text: str) -> Place:
         host=match["host"].strip("[]"),
         port=match["port"],
         last_port=int(last_port),
-        ipv4=cast("bool | None", settings.get("ipv4")),
-        ipv6=cast("bool | None", settings.get("ipv6")),
+        ipv4=settings.get("ipv4"),
+        ipv6=settings.get("ipv6"),
         keep_alive=settings.get("keep-alive", False),
     )
