@@ -267,7 +267,7 @@ class BlockBackend:
             node = self.inserted_node()
             if BLK_CO_PWRITEV.is_on:
                 BLK_CO_PWRITEV(self, node, offset, length, flags.value | ZERO_WRITE)
-            await node.pwrite_zeroes(offset, length, self._write_flags(flags))
+            await node.pwrite_zeroes(offset, length, self._write_flags(flags), is_from_outside=True)
         finally:
             self._leave()
 

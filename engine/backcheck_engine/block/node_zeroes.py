@@ -2,6 +2,7 @@
 
 import errno
 
+from backcheck_engine import release
 from backcheck_engine.block.node_requests import NONE, NodeRequests, check_range
 from backcheck_engine.block.padding import Padding, is_aligned
 from backcheck_engine.block.request import RequestFlag
@@ -14,15 +15,20 @@ from backcheck_engine.tracing import BDRV_CO_PWRITE_ZEROES
 class NodeZeroes(NodeRequests):
     """Adds zeroing and discarding to `NodeRequests`."""
 
-    async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = NONE) -> None:
-        """Make a range read as zeroes; with MAY_UNMAP it may be deallocated where `discard` of the node allows."""
+    async def pwrite_zeroes(
+        self, offset: int, length: int, flags: RequestFlag = NONE, *, is_from_outside: bool = False
+    ) -> None:
+        """Make a range read as zeroes; with MAY_UNMAP it may be deallocated where `discard` of the node allows.
+
+        Before 10.0 a request from outside the graph was allowed that by the nodes below only.
+        """
         check_range(offset, length)
         self._check_writable()
         if not length:
             return
         if BDRV_CO_PWRITE_ZEROES.is_on:
             BDRV_CO_PWRITE_ZEROES(self, offset, length, flags.value)
-        if self.discard_mode != "unmap":
+        if self.discard_mode != "unmap" and not (is_from_outside and release.current() < release.QEMU_10_0):
             flags &= ~RequestFlag.MAY_UNMAP
         alignment = self.limits.request_alignment
         aligned = is_aligned(offset, length, alignment)

@@ -18,7 +18,7 @@ from backcheck_engine.monitor.context import Context, RunState, ShutdownCause
 from backcheck_engine.monitor.dispatcher import Dispatcher
 from backcheck_engine.monitor.qmp import QmpMonitor, event_message
 from backcheck_engine.monitor.user_objects import UserObjects
-from backcheck_engine.release import QEMU_7_2, QEMU_10_0
+from backcheck_engine.release import QEMU_10_0
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
@@ -158,9 +158,10 @@ class Machine:
         self.context.gone.set()
 
     def _drains_at_shutdown(self) -> int:
-        """How often the releases drain everything before they cancel jobs, which shows as pauses of running jobs."""
-        if self.context.release < QEMU_7_2:
-            return 0
+        """How often the releases drain everything before they cancel jobs, which shows as pauses of running jobs.
+
+        In 5.2 the pause is over before a job that sleeps notices.
+        """
         return 1 if self.context.release < QEMU_10_0 else 2
 
     async def _close_nodes(self) -> None:
