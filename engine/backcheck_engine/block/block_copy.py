@@ -129,7 +129,12 @@ class BlockCopy:
     @property
     def writes_plainly(self) -> bool:
         """Whether data is just written, and nothing else is done with it or with the source."""
-        return not self.compress and not self.discard_source and self._write_flags is RequestFlag.NONE
+        return not self.compress and self.only_copies
+
+    @property
+    def only_copies(self) -> bool:
+        """Whether nothing is done with the source but reading, and guests' writes and the copy's do not meet."""
+        return not self.discard_source and self._write_flags is RequestFlag.NONE
 
     def reset_progress(self) -> None:
         """Count anew what remains: what is marked and what is in flight."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from backcheck_engine.block.block_copy import CHUNK_BYTES, BlockCopy, Chunk, CopyArea, CopyFailure, CopyMethod
+from backcheck_engine.block.compressed_copy import CompressedCopy
 from backcheck_engine.block.eager import start_eagerly
 from backcheck_engine.block.scattered_copy import ScatteredCopy
 
@@ -23,6 +24,10 @@ TOGETHER_BYTES: Final = 2 * CHUNK_BYTES
 """How much is copied in one go."""
 WORKERS_TOGETHER: Final = 2
 """How many such copies are in flight."""
+COMPRESSED_BYTES: Final = 1024 * 1024
+"""How much is compressed in one go."""
+WORKERS_COMPRESSING: Final = 3
+"""How many such copies are in flight: one is read or written while two are compressed."""
 CHUNKS_AT_A_STRETCH: Final = 32
 """After so many chunks that did not have to wait, others get their turn."""
 WORKERS: Final = 16
@@ -67,8 +72,9 @@ class BlockCopyCall:
         self._is_old_pace = paces_as_before_6_0
         """Whether what fails does not count for the speed limit, and who ends a sleep lets a chunk through."""
         self._long_zeroes = True
-        self._scattered = ScatteredCopy(state)
-        self._is_scattered_worthwhile: bool | None = None
+        self._together = CompressedCopy(state) if state.compress else ScatteredCopy(state)
+        self._workers_together = WORKERS_COMPRESSING if state.compress else WORKERS_TOGETHER
+        self._is_together_worthwhile: bool | None = None
         """Asked when it first matters."""
         self._area = CopyArea(start=0, end=0, method=CopyMethod.DATA)
         self._workers: set[asyncio.Task[None]] = set()
@@ -160,9 +166,9 @@ class BlockCopyCall:
             await asyncio.sleep(0)
             return True
         if method is CopyMethod.DATA and self._goes_together(chunk.length):
-            while len(self._workers) >= WORKERS_TOGETHER and not self._is_over:
+            while len(self._workers) >= self._workers_together and not self._is_over:
                 await self._wait()
-            chunks = await self._gather(chunk)
+            chunks = self._gather_compressed(chunk, area) if self._state.compress else await self._gather(chunk)
             self._chunks_at_a_stretch += len(chunks) - 1
             work = self._work_together(chunks) if len(chunks) > 1 else self._work(chunk, method, is_long)
         else:
@@ -184,11 +190,28 @@ class BlockCopyCall:
 
     def _goes_together(self, length: int) -> bool:
         """Whether a chunk is so short that several make one request, and nobody minds."""
-        if length > SCATTERED_BYTES or self._max_chunk < CHUNK_BYTES or self._state.rate_limit.is_limited:
+        state = self._state
+        if state.rate_limit.is_limited:
             return False
-        if self._is_scattered_worthwhile is None:
-            self._is_scattered_worthwhile = self._scattered.is_worthwhile
-        return self._is_scattered_worthwhile
+        if state.compress:
+            if length > COMPRESSED_BYTES // 2 or self._max_workers < WORKERS:
+                return False
+        elif length > SCATTERED_BYTES or self._max_chunk < CHUNK_BYTES:
+            return False
+        if self._is_together_worthwhile is None:
+            self._is_together_worthwhile = self._together.is_worthwhile
+        return self._is_together_worthwhile
+
+    def _gather_compressed(self, first: Chunk, area: CopyArea) -> list[Chunk]:
+        """Take the clusters of data that follow in the same area, up to `COMPRESSED_BYTES` altogether."""
+        chunks, total = [first], first.length
+        while not self._is_over and total + self._state.cluster_size <= COMPRESSED_BYTES:
+            run = self._state.bitmap.next_dirty_run(chunks[-1].end, area.end, self._max_chunk)
+            if run is None:
+                break
+            chunks.append(self._take(run))
+            total += chunks[-1].length
+        return chunks
 
     async def _gather(self, first: Chunk) -> list[Chunk]:
         """Take the short chunks of data that follow, up to `TOGETHER_BYTES` altogether."""
@@ -259,7 +282,7 @@ class BlockCopyCall:
         failures: Sequence[CopyFailure | None] = ()
         self._chunks_in_flight += len(chunks)
         try:
-            failures = await self._scattered.copy([(chunk.offset, chunk.length) for chunk in chunks])
+            failures = await self._together.copy([(chunk.offset, chunk.length) for chunk in chunks])
             self._failure = self._failure or next(filter(None, failures), None)
         finally:
             self._chunks_in_flight -= len(chunks)

@@ -153,6 +153,13 @@ class Driver(ImageUpkeep, ABC):
         """Store `data` compressed; empty `data` ends the compressed part of the image."""
         raise BlockError.from_errno(errno.ENOTSUP)
 
+    async def pwrite_compressed_together(self, offset: int, data: Buffer) -> int:
+        """Store as much of the front of `data` compressed as can be in one go, as if each cluster came alone.
+
+        How many bytes that was, in whole clusters or all; what is left, perhaps everything, is as it was.
+        """
+        return 0
+
     async def discard(self, offset: int, length: int) -> None:
         """The content of the range is no longer needed."""
         raise BlockError.from_errno(errno.ENOTSUP)

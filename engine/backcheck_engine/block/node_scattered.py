@@ -1,18 +1,21 @@
-"""Copying separate ranges of one node to another together, straight from file to file of the host.
+"""Requests that stand for many: separate ranges copied straight from file to file of the host; clusters compressed.
 
-Such a copy goes down from the source to the file that holds the data, and from there down the target to the file that
+A copy goes down from the source to the file that holds the data, and from there down the target to the file that
 takes it. A node hands the ranges on only where it would do nothing else with them one by one.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.node_zeroes import NodeZeroes
 from backcheck_engine.block.padding import is_aligned
-from backcheck_engine.block.request import SECTOR_SIZE, FilePiece, Range
+from backcheck_engine.block.request import SECTOR_SIZE, Buffer, FilePiece, Range, RequestFlag
 from backcheck_engine.block.tracking import RequestKind
 from backcheck_engine.block.zeroes import is_zero
+from backcheck_engine.errors import BlockError
 from backcheck_engine.tracing import BDRV_CO_PREADV, BDRV_CO_PWRITEV, TraceEvent
 
 if TYPE_CHECKING:
@@ -60,6 +63,49 @@ class NodeScattered(NodeZeroes):
             return count
         finally:
             self._end(request)
+
+    async def pwrite_compressed_together(self, offset: int, data: Buffer, unit: int) -> int:
+        """Write as much of the front of `data` as can be, compressed, as if each `unit` bytes came alone.
+
+        How many bytes that was.
+        """
+        view = memoryview(data)
+        ranges = [(offset + at, min(unit, len(view) - at)) for at in range(0, len(view), unit)]
+        if not self._hands_on(BDRV_CO_PWRITEV, ranges) or self.read_only or offset + len(view) > self._node.size:
+            return 0
+        done = 0
+        request = self._begin(RequestKind.WRITE, offset, len(view))
+        try:
+            # What fails is left, to fail again by itself.
+            with suppress(BlockError):
+                for start, end, is_data in self._compressible(view, unit):
+                    if is_data:
+                        done += await self.driver.pwrite_compressed_together(offset + start, view[start:end])
+                    else:
+                        await self._driver_zeroes(offset + start, end - start, self._zero_flags())
+                        done = end
+                    if done < end:
+                        break
+        finally:
+            if done:
+                self._finish_write(offset, done)
+            self._end(request)
+        return done // unit * unit if done < len(view) else done
+
+    def _compressible(self, view: memoryview, unit: int) -> Iterator[tuple[int, int, bool]]:
+        """(start, end, whether it is data) of parts in whole units; zeroes are data where nobody looks for them."""
+        if self.detect_zeroes == "off":
+            yield 0, len(view), True
+            return
+        starts = range(0, len(view), unit)
+        for is_data, group in groupby(starts, lambda start: not is_zero(view[start : start + unit])):
+            part = list(group)
+            yield part[0], min(part[-1] + unit, len(view)), is_data
+
+    def _zero_flags(self) -> RequestFlag:
+        """How zeroes are written that were found in data."""
+        unmaps = self.detect_zeroes == "unmap" and self.discard_mode == "unmap"
+        return RequestFlag.MAY_UNMAP if unmaps else RequestFlag.NONE
 
     def _finish_scattered(self, written: Sequence[Range]) -> None:
         if written:

@@ -27,7 +27,7 @@ class ScatteredCopy:
         state = self._state
         if state.skip_unallocated or not state.writes_plainly:
             return False
-        return _is_unwatched(state.source.node) and _is_unwatched(state.target.node)
+        return is_unwatched(state.source.node) and is_unwatched(state.target.node)
 
     async def copy(self, ranges: Sequence[Range]) -> list[CopyFailure | None]:
         """Copy `ranges`, each at most a cluster of the copy; for each the failure, or None for success."""
@@ -45,8 +45,8 @@ class ScatteredCopy:
         return await self._state.copy_range(offset, length, area.method)
 
 
-def _is_unwatched(node: Node) -> bool:
+def is_unwatched(node: Node) -> bool:
     """Whether a node and all below it are formats, whole files and layers: no filter, nothing remote."""
     if node.is_filter or (not node.children and node.format_name != "file"):
         return False
-    return all(_is_unwatched(child.node) for child in node.children.values())
+    return all(is_unwatched(child.node) for child in node.children.values())

@@ -11,6 +11,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from backcheck_engine.drivers.format.qcow2.cache import MetadataCache
+from backcheck_engine.drivers.format.qcow2.compressed_places import CompressedPlaces
 from backcheck_engine.drivers.format.qcow2.header import MAX_REFCOUNT_TABLE
 from backcheck_engine.drivers.format.qcow2.hexadecimal import c_hex
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
@@ -47,8 +48,9 @@ class Refcounts:
             update_event="refblock_update_part",
             overlap_ignored=Section.REFCOUNT_BLOCK,
         )
+        self.compressed = CompressedPlaces(self, image)
+        """Where compressed data goes."""
         self._free_index = 0
-        self._free_byte = 0
         self._discards: list[tuple[int, int]] = []
 
     async def load_table(self) -> None:
@@ -94,7 +96,7 @@ class Refcounts:
     async def set_count(self, cluster: int, count: int) -> None:
         """Set the refcount of a cluster whose block exists: for repair."""
         current = await self.get(cluster)
-        await self._add(cluster, 1, count - current)
+        await self.add(cluster, 1, count - current)
         if not count:
             self._freed(cluster, DiscardKind.ALWAYS)
 
@@ -102,7 +104,8 @@ class Refcounts:
         """Drop every cached block, unwritten: the file's refcounts are replaced as a whole."""
         for offset in self.table:
             self.cache.forget(offset & ~REFCOUNT_TABLE_RESERVED_MASK)
-        self._free_index = self._free_byte = 0
+        self._free_index = 0
+        self.compressed.forget_all()
 
     # Taking clusters.
 
@@ -123,29 +126,14 @@ class Refcounts:
                 raise BlockError.from_errno(errno.EFBIG)
             if await self._ensure_blocks(first, count, first if beyond_file else first + count):
                 continue
-            await self._add(first, count, 1)
+            await self.add(first, count, 1)
             if start == self._free_index:
                 self._free_index = first + count
             return first << bits
 
-    async def allocate_bytes(self, size: int) -> int:
-        """Take `size` bytes, at most a cluster, for compressed data, beside earlier ones where they fit."""
-        await self._image.event("cluster_alloc_bytes")
-        geometry = self._geometry
-        offset = self._free_byte
-        if offset and await self.get(offset >> geometry.cluster_bits) == geometry.refcount_max:
-            offset = 0
-        room = -offset & geometry.cluster_mask
-        if not offset or room < size:
-            cluster = await self.allocate(geometry.cluster_size)
-            if offset and geometry.round_up(offset) == cluster:
-                await self._add(offset >> geometry.cluster_bits, 1, 1)
-            else:
-                offset = cluster
-        else:
-            await self._add(offset >> geometry.cluster_bits, 1, 1)
-        self._free_byte = offset + size if (offset + size) & geometry.cluster_mask else 0
-        return offset
+    async def next_place(self, length: int) -> int:
+        """Where `allocate` would put `length` bytes, unless that needs new refcount blocks."""
+        return await self._find_free(self._geometry.clusters(length), self._free_index) << self._geometry.cluster_bits
 
     async def _find_free(self, count: int, start: int) -> int:
         """The first of `count` free clusters in a row, at or after `start`."""
@@ -177,8 +165,8 @@ class Refcounts:
                 break
         return total
 
-    async def _add(self, first: int, count: int, delta: int) -> None:
-        """Add `delta` to the refcounts of existing blocks."""
+    async def add(self, first: int, count: int, delta: int) -> None:
+        """Add `delta` to the refcounts of clusters whose blocks exist; what became free is not noticed."""
         bits, entries = self._geometry.refcount_block_bits, self._geometry.refcount_block_entries
         done = 0
         while done < count:
@@ -193,7 +181,7 @@ class Refcounts:
                 block.add(within, size, delta)
             except RefcountRangeError:
                 if done:
-                    await self._add(first, done, -delta)
+                    await self.add(first, done, -delta)
                 # QEMU's words for clusters that have no refcounts at all.
                 raise BlockError.from_errno(errno.EAGAIN if block is None else errno.EINVAL) from None
             width = self._geometry.refcount_bits
@@ -235,7 +223,7 @@ class Refcounts:
         await self.cache.depend_on(self._image.l2)
         bits = self._geometry.cluster_bits
         first, last = offset >> bits, (offset + length - 1) >> bits
-        await self._add(first, last - first + 1, -1)
+        await self.add(first, last - first + 1, -1)
         for cluster in range(first, last + 1):
             if await self.get(cluster) == 0:
                 self._freed(cluster, kind)
@@ -243,8 +231,7 @@ class Refcounts:
     def _freed(self, cluster: int, kind: DiscardKind) -> None:
         offset = cluster << self._geometry.cluster_bits
         self._free_index = min(self._free_index, cluster)
-        if offset == self._free_byte & ~self._geometry.cluster_mask:
-            self._free_byte = 0
+        self.compressed.freed(offset)
         self.cache.forget(offset)
         self._image.l2.forget(offset)
         if self._image.options.passes_discard(kind):
@@ -287,7 +274,7 @@ class Refcounts:
             self._image.metadata.forget()
             self.cache.forget(offset)
             if not own:
-                await self._add(cluster, 1, -1)
+                await self.add(cluster, 1, -1)
             self._free_index = min(self._free_index, cluster)
 
     # New blocks and tables.
@@ -323,7 +310,7 @@ class Refcounts:
         if owner == index:
             block.set(cluster & (geometry.refcount_block_entries - 1), 1)
         else:
-            await self._add(cluster, 1, 1)
+            await self.add(cluster, 1, 1)
             await self.cache.flush()
         offset = cluster << geometry.cluster_bits
         await self._image.event("refblock_alloc_write")

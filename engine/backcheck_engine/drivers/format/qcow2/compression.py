@@ -1,7 +1,11 @@
-"""Compressed clusters: the descriptor in the L2 entry, and the two codings. No I/O."""
+"""Compressed clusters: the descriptor in the L2 entry, and the two codings. No I/O.
+
+What compresses and decompresses lets other threads run meanwhile.
+"""
 
 from __future__ import annotations
 
+import threading
 import zlib
 from typing import TYPE_CHECKING
 
@@ -10,7 +14,11 @@ from backcheck_engine.drivers.format.qcow2.header import CompressionType
 from backcheck_engine.drivers.format.qcow2.tables import COMPRESSED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    import zstandard
+
+Data = bytes | bytearray | memoryview
 
 SECTOR = 512
 _WINDOW_BITS = -12
@@ -35,18 +43,46 @@ def make_descriptor(offset: int, length: int, geometry: Geometry) -> int:
     return COMPRESSED | offset | sectors << geometry.compressed_size_shift
 
 
-def decompress(kind: int, data: bytes | bytearray | memoryview, cluster_size: int) -> bytes:
+def decompress(kind: int, data: Data, cluster_size: int) -> bytes:
     """One cluster from its compressed form, which padding may follow. Raises CompressionError."""
     return _DECOMPRESS[CompressionType(kind)](data, cluster_size)
 
 
-def compress(kind: int, data: bytes | bytearray | memoryview) -> bytes | None:
+def decompress_all(kind: int, pieces: Sequence[Data], cluster_size: int) -> bytes:
+    """The clusters of `pieces`, one after the other. Raises CompressionError."""
+    unpack = _DECOMPRESS[CompressionType(kind)]
+    return b"".join([unpack(piece, cluster_size) for piece in pieces])
+
+
+def compress(kind: int, data: Data) -> bytes | None:
     """A cluster's compressed form, or None when that would not be smaller."""
     packed = _COMPRESS[CompressionType(kind)](data)
     return packed if len(packed) < len(data) else None
 
 
-def _inflate(data: bytes | bytearray | memoryview, cluster_size: int) -> bytes:
+def compress_all(kind: int, data: memoryview, cluster_size: int) -> list[bytes | None]:
+    """For each cluster of `data` what `compress` gives; zeroes fill up the last one."""
+    starts = range(0, len(data), cluster_size)
+    return [compress(kind, filled_up(data[at : at + cluster_size], cluster_size)) for at in starts]
+
+
+def filled_up(data: memoryview, cluster_size: int) -> Data:
+    """A whole cluster: `data`, and zeroes behind it where that is the short end of a disk."""
+    return data if len(data) == cluster_size else bytes(data).ljust(cluster_size, b"\0")
+
+
+def _inflate(data: Data, cluster_size: int) -> bytes:
+    from isal import igzip_lib
+
+    try:
+        plain = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE, -_WINDOW_BITS).decompress(data, cluster_size)
+    except Exception:  # its own class, which its type stubs declare as an instance
+        return _inflate_as_qemu(data, cluster_size)
+    return plain if len(plain) == cluster_size else _inflate_as_qemu(data, cluster_size)
+
+
+def _inflate_as_qemu(data: Data, cluster_size: int) -> bytes:
+    """By zlib, which decides what QEMU can read."""
     try:
         plain = zlib.decompressobj(_WINDOW_BITS).decompress(data, cluster_size)
     except zlib.error as error:
@@ -56,20 +92,22 @@ def _inflate(data: bytes | bytearray | memoryview, cluster_size: int) -> bytes:
     return plain
 
 
-def _deflate(data: bytes | bytearray | memoryview) -> bytes:
+def _deflate(data: Data) -> bytes:
     from isal import isal_zlib
 
-    # 12: the largest window that raw deflate readers with 4 KiB take.
-    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _WINDOW_BITS)
-    return bytes(packer.compress(data)) + bytes(packer.flush())
+    return isal_zlib.compress(data, _LEVEL, _WINDOW_BITS)
 
 
-def _zstd_decompress(data: bytes | bytearray | memoryview, cluster_size: int) -> bytes:
+def _zstd_decompress(data: Data, cluster_size: int) -> bytes:
     import zstandard
 
     try:
+        unpacker: zstandard.ZstdDecompressor = _of_this_thread.unpacker
+    except AttributeError:
+        unpacker = _of_this_thread.unpacker = zstandard.ZstdDecompressor()
+    try:
         # Never more than a cluster, whatever the data claims to hold.
-        plain = zstandard.ZstdDecompressor().stream_reader(bytes(data)).read(cluster_size)
+        plain = unpacker.stream_reader(bytes(data)).read(cluster_size)
     except zstandard.ZstdError as error:
         raise CompressionError(str(error)) from error
     if len(plain) != cluster_size:
@@ -77,17 +115,24 @@ def _zstd_decompress(data: bytes | bytearray | memoryview, cluster_size: int) ->
     return plain
 
 
-def _zstd_compress(data: bytes | bytearray | memoryview) -> bytes:
-    import zstandard
+def _zstd_compress(data: Data) -> bytes:
+    try:
+        packer: zstandard.ZstdCompressor = _of_this_thread.packer
+    except AttributeError:
+        import zstandard
 
-    return zstandard.ZstdCompressor().compress(bytes(data))
+        packer = _of_this_thread.packer = zstandard.ZstdCompressor()
+    return packer.compress(data)
 
 
-_DECOMPRESS: dict[CompressionType, Callable[[bytes | bytearray | memoryview, int], bytes]] = {
+_of_this_thread = threading.local()
+"""Its `packer` and `unpacker`: they take long to make, and each serves one thread."""
+
+_DECOMPRESS: dict[CompressionType, Callable[[Data, int], bytes]] = {
     CompressionType.ZLIB: _inflate,
     CompressionType.ZSTD: _zstd_decompress,
 }
-_COMPRESS: dict[CompressionType, Callable[[bytes | bytearray | memoryview], bytes]] = {
+_COMPRESS: dict[CompressionType, Callable[[Data], bytes]] = {
     CompressionType.ZLIB: _deflate,
     CompressionType.ZSTD: _zstd_compress,
 }

@@ -98,6 +98,10 @@ class Qcow2Driver(Driver):
         self.image.check_usable()
         await self._compressed_writer.write(offset, data)
 
+    async def pwrite_compressed_together(self, offset: int, data: Buffer) -> int:
+        self.image.check_usable()
+        return await self._compressed_writer.write_together(offset, data)
+
     async def discard(self, offset: int, length: int) -> None:
         self.image.check_usable()
         await self._zeroer.discard(offset, length)
