@@ -3,6 +3,7 @@
 A Content is immutable: keep one, write on, and the kept one is the point in time.
 """
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,11 +16,19 @@ SECTOR_SIZE = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """`length` bytes from `offset` on, all of value `pattern`."""
+    """`length` bytes from `offset` on: all of value `pattern`, or those bytes again and again."""
 
     offset: int
     length: int
-    pattern: int
+    pattern: int | bytes
+
+    def read(self, start: int, end: int) -> bytes:
+        """What it puts there; both are counted from its offset."""
+        if isinstance(self.pattern, int):
+            return bytes([self.pattern]) * (end - start)
+        first = start % len(self.pattern)
+        times = -(-(first + end - start) // len(self.pattern))
+        return (self.pattern * times)[first : first + end - start]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +38,7 @@ class Content:
     size: int
     fills: tuple[Fill, ...] = ()
 
-    def written(self, pattern: int, offset: int, length: int) -> "Content":
+    def written(self, pattern: int | bytes, offset: int, length: int) -> "Content":
         """The content after a write."""
         return replace(self, fills=(*self.fills, Fill(offset=offset, length=length, pattern=pattern)))
 
@@ -60,13 +69,19 @@ class Content:
             start = max(fill.offset, offset) - offset
             end = min(fill.offset + fill.length, offset + length) - offset
             if start < end:
-                data[start:end] = bytes([fill.pattern]) * (end - start)
+                here = offset - fill.offset
+                data[start:end] = fill.read(here + start, here + end)
         return bytes(data)
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
         """Offset and bytes of the whole, piece by piece."""
         for offset in range(0, self.size, PIECE_SIZE):
             yield offset, self.read(offset, min(PIECE_SIZE, self.size - offset))
+
+
+def noise(length: int) -> bytes:
+    """Bytes of which none tells the next, always the same: no compression makes them shorter."""
+    return random.Random(length).randbytes(length)
 
 
 def whole_sectors(size: int) -> int:

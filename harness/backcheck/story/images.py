@@ -12,11 +12,13 @@ from pathlib import Path
 from backcheck.errors import UsageError
 from backcheck.json_types import JsonObject, objects
 from backcheck.programs.processes import Finished
-from backcheck.story.contents import Content, HasContent, content_of, first_difference, whole_sectors
-from backcheck.story.image_reader import read_image
+from backcheck.sizes import KiB
+from backcheck.story.contents import Content, HasContent, content_of, first_difference, noise, whole_sectors
+from backcheck.story.image_reader import Qcow2Reader, StoredCluster, read_image
 from backcheck.story.session import Session
 from backcheck.transcript import State
 
+NOISE_FILE = "noise.bin"
 COMPARE_IDENTICAL = 0
 COMPARE_DIFFERENT = 1
 CHECK_CLEAN = 0
@@ -53,7 +55,7 @@ class Image:
         """What it should hold, by the writes that the case made. Keep it: it is the point in time."""
         return self._content
 
-    def note_write(self, pattern: int, offset: int, length: int) -> None:
+    def note_write(self, pattern: int | bytes, offset: int, length: int) -> None:
         """The model of a write that somebody made."""
         self._content = self._content.written(pattern, offset, length)
 
@@ -83,6 +85,13 @@ class Image:
         """Fills a range (to the end, without length) with a byte, with the I/O tool."""
         length = self.size - offset if length is None else length
         self._io(f"write -P {pattern} {offset} {length}")
+        self.note_write(pattern, offset, length)
+
+    def write_noise(self, *, offset: int = 0, length: int, period: int = 64 * KiB) -> None:
+        """Fills a range with bytes that do not compress, but that they come again after `period` bytes."""
+        pattern = noise(period)
+        (self._session.folder / NOISE_FILE).write_bytes(pattern)
+        self._io(f"write -s {NOISE_FILE} {offset} {length}")
         self.note_write(pattern, offset, length)
 
     def write_zeroes(self, *, offset: int, length: int, unmap: bool = False) -> None:
@@ -138,6 +147,19 @@ class Image:
             self._session.fail(
                 f"img check {self.name}", expected="no errors", got=(checked.stdout + checked.stderr).strip()
             )
+
+    def check(self) -> JsonObject:
+        """What `img check --output=json` tells: allocated-clusters, compressed-clusters, image-end-offset, …"""
+        checked: JsonObject = json.loads(self._tool("check", "-f", self.format, "--output=json", self.name).stdout)
+        return checked
+
+    def stored(self) -> list[StoredCluster]:
+        """Where a qcow2 image has guest data, by independent reading."""
+        self._require_unused()
+        with read_image(self.path, self.format) as reader:
+            if not isinstance(reader, Qcow2Reader):
+                raise UsageError(f"{self.name} is {self.format}: what it stores can be told of qcow2 only")
+            return list(reader.stored())
 
     def map(self) -> list[Extent]:
         """What `img map` tells, neighbours that are alike joined; only keys that every release prints."""
