@@ -52,6 +52,8 @@ class CopyBeforeWriteDriver(Driver):
         self._bitmap_holder: Node | None = None
         self._breaks_snapshot = False
         """Whether a failure to copy breaks the view, once and for all, and not the guest's write."""
+        self._room = 0
+        """The target's size, which stays what it is."""
         self._timeout_s = 0
         """How long copying may keep a guest waiting; 0 is for ever."""
 
@@ -70,6 +72,7 @@ class CopyBeforeWriteDriver(Driver):
         if bitmap is not None:
             _choose_clusters(driver.copy, bitmap)
         driver.view = FrozenView(driver.copy)
+        driver._room = target.node.size
         driver._show_bitmaps()
         return driver
 
@@ -114,7 +117,9 @@ class CopyBeforeWriteDriver(Driver):
         if view.error is not None or RequestFlag.WRITE_UNCHANGED in flags:
             return
         call = guarding_call(self.copy, offset, length)
-        failure = await self._in_time(call) if call is not None else None
+        failure = None
+        if call is not None:
+            failure = await self._in_time(call) if self._has_room(offset + length) else _no_room()
         if failure is None:
             view.guest_writes(offset, length)
         elif self._breaks_snapshot:
@@ -123,6 +128,11 @@ class CopyBeforeWriteDriver(Driver):
             raise failure.error
         if view.is_being_read:
             await view.readers_end(offset, length)
+
+    def _has_room(self, end: int) -> bool:
+        """Whether the target is large enough for the clusters up to `end`: nobody has made sure that it is."""
+        size, unit = self.copy.size, self.copy.cluster_size
+        return self._room >= size or self._room >= min(size, -(-end // unit) * unit)
 
     async def _in_time(self, call: BlockCopyCall) -> CopyFailure | None:
         """Copy; what takes too long has failed, and ends when it ends."""
@@ -183,6 +193,10 @@ class CopyBeforeWriteDriver(Driver):
             # Nobody writes through the filter any more: closing it is no reason to flush the guest's disk.
             await graph.detach(node.children[self.source_child])
         await node.unref()
+
+
+def _no_room() -> CopyFailure:
+    return CopyFailure(error=BlockError.from_errno(errno.ENOSPC), is_read=False)
 
 
 def _take_bitmap(opener: Opener) -> DirtyBitmap | None:
