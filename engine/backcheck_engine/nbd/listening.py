@@ -145,13 +145,14 @@ def _resolve(place: InetPlace, shown: str) -> Iterator[tuple[int, tuple[str, int
 
 
 _FAMILIES: Final = {
-    (ipv4, ipv6): socket.AF_INET
-    if ipv6 is False or (ipv4 and ipv6 is None)
-    else socket.AF_INET6
-    if ipv4 is False or (ipv6 and ipv4 is None)
-    else socket.AF_UNSPEC
-    for ipv4 in (None, False, True)
-    for ipv6 in (None, False, True)
+    (None, None): socket.AF_UNSPEC,
+    (None, False): socket.AF_INET,
+    (None, True): socket.AF_INET6,
+    (False, None): socket.AF_INET6,
+    (False, True): socket.AF_INET6,
+    (True, None): socket.AF_INET,
+    (True, False): socket.AF_INET,
+    (True, True): socket.AF_UNSPEC,
 }
 """(ipv4, ipv6) as a client gives them: one alone that is on, or the other that is off, leaves one family."""
 

@@ -15,7 +15,10 @@ class Connection:
     """One client."""
 
     def __init__(self, stream: Stream, exports: ExportList, turns: Turns, *, handshake_max_s: int = 0) -> None:
-        """`turns` are those that all clients of a server take. A client that has not chosen an export after `handshake_max_s` is sent away; 0 is never."""
+        """`turns` are those that all clients of a server take.
+
+        A client that has not chosen an export after `handshake_max_s` is sent away; 0 is never.
+        """
         self._stream: Final = stream
         self._exports: Final = exports
         self._turns: Final = turns
