@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.request import BlockStatus, Buffer, RequestFlag
@@ -257,18 +258,18 @@ class Copy:
                 await self._write_zeroes(offset + start, length)
 
     async def _store_compressed(self, offset: int, data: Buffer) -> None:
-        """All clusters at once: they are compressed side by side."""
-        view = memoryview(data)
-        size = self._cluster_size
-        clusters = [(start, view[start : start + size]) for start in range(0, len(view), size)]
-        await asyncio.gather(*(self._store_cluster(offset + start, cluster) for start, cluster in clusters))
+        """Clusters that follow each other go in one request: they are compressed side by side."""
+        view, size = memoryview(data), self._cluster_size
+        for is_zeroes, group in groupby(range(0, len(view), size), lambda at: self._is_left_out(view[at : at + size])):
+            part = list(group)
+            start, end = part[0], min(part[-1] + size, len(view))
+            if not is_zeroes:
+                await self._target.pwrite_compressed(offset + start, view[start:end])
+            elif not self._skips_zeroes:
+                await self._write_zeroes(offset + start, end - start)
 
-    async def _store_cluster(self, offset: int, cluster: memoryview) -> None:
-        if self._plan.sparse_size and is_zero(cluster):
-            if not self._skips_zeroes:
-                await self._write_zeroes(offset, len(cluster))
-            return
-        await self._target.pwrite_compressed(offset, cluster)
+    def _is_left_out(self, cluster: memoryview) -> bool:
+        return bool(self._plan.sparse_size) and is_zero(cluster)
 
     async def _write_zeroes(self, offset: int, length: int) -> None:
         try:

@@ -6,6 +6,7 @@ frees clusters, everything happens under the metadata lock.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
@@ -55,14 +56,19 @@ class CompressedPlaces:
         return offset
 
     async def take_row(self, sizes: Sequence[int]) -> list[int]:
-        """Take bytes for several pieces of compressed data, one right behind the other: their host offsets."""
+        """Take bytes for the first of several pieces of compressed data in a row: their host offsets.
+
+        These are fewer where only so many fit beside earlier ones; the next row begins elsewhere.
+        """
         geometry, refcounts = self._geometry, self._refcounts
-        total = sum(sizes)
         start = self._free_byte
         room = -start & geometry.cluster_mask
         new = -1
-        if total > room:
+        if (total := sum(sizes)) > room:
             if start and await refcounts.next_place(total - room) != geometry.round_up(start):
+                fitting = bisect_right(list(accumulate(sizes)), room)
+                if fitting:
+                    return await self.take_row(sizes[:fitting])
                 start = room = 0
             new = await refcounts.allocate(total - room)
             if start and new != geometry.round_up(start):

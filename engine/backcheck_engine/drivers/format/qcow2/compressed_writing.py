@@ -71,8 +71,11 @@ class CompressedWriter:
                 end = min(done + len(pieces) * size, len(view))
                 if is_plain:
                     await self._writer.write(offset + done, view[done:end])
-                elif (count := await self._write_packed(offset + done, pieces)) < len(pieces):
-                    return done + count * size
+                while pieces and not is_plain:
+                    count = await self._write_packed(offset + done, pieces)
+                    if not count:
+                        return done
+                    done, pieces = done + count * size, pieces[count:]
                 done = end
         return done
 
@@ -91,9 +94,9 @@ class CompressedWriter:
     # Several clusters together.
 
     async def _write_packed(self, offset: int, pieces: Sequence[bytes]) -> int:
-        """Write the first clusters, as many as have no place yet, compressed; how many. Raises BlockError.
+        """Write some of the first clusters, compressed, in one piece; how many: 0 when the first has a place already.
 
-        A failure leaves a cluster either written or as it was.
+        A failure (BlockError) leaves a cluster either written or as it was.
         """
         image, size = self._image, self._image.geometry.cluster_size
         await self._writer.settle(offset, len(pieces) * size)
@@ -103,6 +106,7 @@ class CompressedWriter:
                 return 0
             await image.mark_dirty()
             places = await image.refcounts.compressed.take_row([len(piece) for piece in pieces])
+            pieces = pieces[: len(places)]
             allocation = self._allocation(offset, len(pieces), places[0])
             self._writer.in_flight.add(allocation)
         finally:

@@ -24,6 +24,9 @@ SECTOR = 512
 _WINDOW_BITS = -12
 """Raw deflate with a window of 4 KiB, which every reader of the format can take."""
 _LEVEL = 1
+_ZSTD_LEVEL = 3
+_ZSTD_SHORTEST_MATCH = 4
+"""Shorter than the level has it: that costs no time, and makes machine code smaller."""
 
 
 class CompressionError(Exception):
@@ -116,17 +119,24 @@ def _zstd_decompress(data: Data, cluster_size: int) -> bytes:
 
 
 def _zstd_compress(data: Data) -> bytes:
-    try:
-        packer: zstandard.ZstdCompressor = _of_this_thread.packer
-    except AttributeError:
-        import zstandard
+    size = len(data)
+    packers: dict[int, zstandard.ZstdCompressor] = _of_this_thread.__dict__.setdefault("packers", {})
+    if size not in packers:
+        packers[size] = _make_zstd_packer(size)
+    return packers[size].compress(data)
 
-        packer = _of_this_thread.packer = zstandard.ZstdCompressor()
-    return packer.compress(data)
+
+def _make_zstd_packer(cluster_size: int) -> zstandard.ZstdCompressor:
+    import zstandard
+
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _ZSTD_LEVEL, source_size=cluster_size, min_match=_ZSTD_SHORTEST_MATCH
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters)
 
 
 _of_this_thread = threading.local()
-"""Its `packer` and `unpacker`: they take long to make, and each serves one thread."""
+"""Its `packers` by cluster size, and its `unpacker`: they take long to make, and each serves one thread."""
 
 _DECOMPRESS: dict[CompressionType, Callable[[Data, int], bytes]] = {
     CompressionType.ZLIB: _inflate,

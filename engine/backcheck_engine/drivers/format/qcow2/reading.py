@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backcheck_engine.block.io_threads import run_in_thread
 from backcheck_engine.block.request import Buffer, Range
-from backcheck_engine.drivers.format.qcow2.compression import CompressionError, decompress, descriptor_range
+from backcheck_engine.drivers.format.qcow2.compressed_reading import compressed_run, read_compressed, read_run
 from backcheck_engine.drivers.format.qcow2.mapping import Extent, data_places, lookup
 from backcheck_engine.drivers.format.qcow2.status import is_metadata_preallocated
 from backcheck_engine.drivers.format.qcow2.tables import UNALLOCATED_KINDS, ZERO_KINDS, ClusterKind
@@ -29,7 +27,12 @@ async def read(image: Image, offset: int, length: int) -> Buffer:
     view = memoryview(result)
     done = 0
     while True:
-        if not _reads_as_fresh(image, extent):
+        run = await compressed_run(image, offset + done, length - done) if extent.kind is ClusterKind.COMPRESSED else []
+        if len(run) > 1:
+            plain = await read_run(image, run)
+            view[done : done + len(plain)] = plain
+            extent = extent._replace(length=len(plain))
+        elif not _reads_as_fresh(image, extent):
             view[done : done + extent.length] = await _read_extent(image, offset + done, extent)
         done += extent.length
         if done >= length:
@@ -62,22 +65,9 @@ async def _read_extent(image: Image, offset: int, extent: Extent) -> Buffer:
         await image.event("read_aio")
         return await image.data.pread(extent.host, extent.length)
     if extent.kind is ClusterKind.COMPRESSED:
-        return await _read_compressed(image, offset, extent)
+        return await read_compressed(image, offset, extent)
     backing = image.node.backing
     if extent.kind in ZERO_KINDS or backing is None:
         return bytes(extent.length)
     await image.event("read_backing_aio")
     return await backing.pread(offset, extent.length)
-
-
-async def _read_compressed(image: Image, offset: int, extent: Extent) -> Buffer:
-    geometry = image.geometry
-    host, packed_length = descriptor_range(extent.host, geometry)
-    await image.event("read_compressed")
-    packed = await image.file.pread(host, packed_length)
-    try:
-        plain = await run_in_thread(decompress, image.header.compression_type, packed, geometry.cluster_size)
-    except CompressionError as error:
-        raise BlockError.from_errno(errno.EIO) from error
-    inside = offset & geometry.cluster_mask
-    return memoryview(plain)[inside : inside + extent.length]
