@@ -34,7 +34,7 @@ def backup(contestant: Contestant, source: Image, target_format: str) -> tuple[l
     return [seconds], [float(memory)]
 
 
-def guest_writes(contestant: Contestant, source: Image, speed: int) -> tuple[list[float]]:
+def guest_writes(contestant: Contestant, source: Image, speed: int, compress: bool = False) -> tuple[list[float]]:
     """Round trips of guest writes, one after the other all over the disk, as long as a backup runs."""
     target = source.path.with_name(f"target.{source.format}")
     # Each run writes into a copy, so that none finds clusters that an earlier one allocated.
@@ -43,7 +43,7 @@ def guest_writes(contestant: Contestant, source: Image, speed: int) -> tuple[lis
     offsets = random.Random(SEED)
     round_trips: list[float] = []
     with with_disk(contestant, disk) as session:
-        _start_backup(session, target, source.format, speed)
+        _start_backup(session, target, source.format, speed, compress=compress)
         while len(round_trips) < GUEST_WRITES_AT_MOST:
             offset = offsets.randrange(disk.size // GUEST_WRITE) * GUEST_WRITE
             started = time.perf_counter()
@@ -99,8 +99,9 @@ def with_disk(contestant: Contestant, image: Image) -> Session:
     return Session(contestant.system, ["-drive", disk])
 
 
-def _start_backup(session: Session, target: Path, target_format: str, speed: int) -> None:
-    session.execute("drive-backup", device="disk0", target=str(target), format=target_format, sync="full", speed=speed)
+def _start_backup(session: Session, target: Path, target_format: str, speed: int, *, compress: bool = False) -> None:
+    arguments = {"device": "disk0", "target": str(target), "format": target_format, "sync": "full", "speed": speed}
+    session.execute("drive-backup", **arguments, compress=compress)
 
 
 def forget(path: Path) -> None:

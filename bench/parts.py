@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import bitmaps, measure, nbd, nbd_export, speed
+from bench import bitmaps, compressed, measure, nbd, nbd_export, speed
 from bench.contestant import Contestant
 from bench.images import GiB, MiB, TiB, make_mixed, make_sparse
 from bench.table import Bound, Row, Target
@@ -24,6 +24,11 @@ AS_FAST = Target(bound=Bound.BOTH_WAYS, most=1.1)
 WOKEN = Target(bound=Bound.ENGINE, most=100)
 AS_MUCH_AS_FOUR_FIFTHS = Target(bound=Bound.RATIO, most=1 / 0.8)
 HALF_AS_MUCH = Target(bound=Bound.RATIO, most=2.0)
+FOUR_TIMES_AS_FAST = Target(bound=Bound.RATIO, most=1 / 4)
+THREE_TIMES_AS_FAST = Target(bound=Bound.RATIO, most=1 / 3)
+HARDLY_LARGER = Target(bound=Bound.RATIO, most=1.05)
+NOT_LARGER = Target(bound=Bound.RATIO, most=1.0)
+COMPRESSING_MEMORY = Target(bound=Bound.ENGINE, most=200)
 STORED_BITMAP = Target(bound=Bound.RATIO, most=2.0)
 
 # A function of ``measure``: the contestant and what else it needs -> for each row, the samples of one run.
@@ -72,6 +77,29 @@ class Bench:
         yield from self.alternate(self.rounds, [row], nbd_export.copied_to_file, raw)
         row = Row(title="guest write during a pull backup", unit="ms", target=GUEST_WRITE)
         yield from self.alternate(self.rounds, [row], nbd_export.guest_writes, qcow2)
+
+    def compressed(self) -> Iterator[Row]:
+        """Compressed backups of 1 GiB and what guests wait meanwhile; conversions to a compressed image and back."""
+        raw, qcow2 = make_mixed(self.folder, GiB)
+        for kind, faster, smaller in (
+            (compressed.ZLIB, FOUR_TIMES_AS_FAST, HARDLY_LARGER),
+            (compressed.ZSTD, THREE_TIMES_AS_FAST, NOT_LARGER),
+        ):
+            rows = [
+                Row(title=f"1 GiB mixed, compressed by {kind}", unit="s", target=faster),
+                Row(title="  size of the target", unit="MiB", target=smaller),
+                Row(title="  peak memory", unit="MiB", target=COMPRESSING_MEMORY),
+            ]
+            yield from self.alternate(self.rounds, rows, compressed.backup, raw, kind)
+        rows = [
+            Row(title="convert -c of 1 GiB mixed", unit="s", target=FOUR_TIMES_AS_FAST),
+            Row(title="  size of the target", unit="MiB", target=HARDLY_LARGER),
+        ]
+        yield from self.alternate(self.rounds, rows, compressed.convert, raw)
+        row = Row(title="convert of that to raw", unit="s", target=NOT_SLOWER)
+        yield from self.alternate(self.rounds, [row], compressed.read_back, compressed.make_compressed(raw))
+        row = Row(title="guest write while it is compressed", unit="ms", target=GUEST_WRITE)
+        yield from self.alternate(self.rounds, [row], measure.guest_writes, qcow2, measure.UNLIMITED, True)
 
     def sparse(self) -> Iterator[Row]:
         """A full backup of an image that is nearly all holes."""
@@ -135,6 +163,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "mixed": Bench.mixed,
     "nbd": Bench.nbd,
     "nbd-export": Bench.nbd_export,
+    "compressed": Bench.compressed,
     "sparse": Bench.sparse,
     "incremental": Bench.incremental,
     "bitmaps": Bench.bitmaps,
