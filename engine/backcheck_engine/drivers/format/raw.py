@@ -47,6 +47,7 @@ class RawDriver(Driver):
         role = ChildRole.DATA if is_window else ChildRole.FILTERED
         child = await opener.child("file", role=role | ChildRole.PRIMARY)
         assert child is not None
+        driver.supports_fua = child.driver.supports_fua
         driver._check_window(driver._offset, driver._window)
         driver._guards_first_sector = opener.node.probed and opener.node.is_writable
         if driver._guards_first_sector:
