@@ -63,7 +63,7 @@ async def read_run(image: Image, entries: Sequence[int]) -> bytes:
         raise BlockError.from_errno(errno.EIO) from failure
     if failure is not None:
         raise failure
-    return b"".join(part for part in plain if isinstance(part, bytes))
+    return b"".join([cluster for part in plain if isinstance(part, list) for cluster in part])
 
 
 async def read_compressed(image: Image, offset: int, extent: Extent) -> Buffer:

@@ -51,10 +51,10 @@ def decompress(kind: int, data: Data, cluster_size: int) -> bytes:
     return _DECOMPRESS[CompressionType(kind)](data, cluster_size)
 
 
-def decompress_all(kind: int, pieces: Sequence[Data], cluster_size: int) -> bytes:
-    """The clusters of `pieces`, one after the other. Raises CompressionError."""
+def decompress_all(kind: int, pieces: Sequence[Data], cluster_size: int) -> list[bytes]:
+    """The cluster of each of `pieces`. Raises CompressionError."""
     unpack = _DECOMPRESS[CompressionType(kind)]
-    return b"".join([unpack(piece, cluster_size) for piece in pieces])
+    return [unpack(piece, cluster_size) for piece in pieces]
 
 
 def compress(kind: int, data: Data) -> bytes | None:
