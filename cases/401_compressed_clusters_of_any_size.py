@@ -11,7 +11,7 @@ TARGETS = {
 """Cluster size -> in bytes, and how many clusters have data: of the first MiB, and of 64 KiB around 4 KiB."""
 
 
-@case(rules=["CMP-04", "CMP-02", "CMP-14", "SIZE-01"], groups=["compress", "full", "quick"])
+@case(rules=["CMP-04", "CMP-02", "SIZE-01"], groups=["compress", "full", "quick"])
 def run(t: Case) -> None:
     disk = t.drive("disk0", size=4 * MiB)
     disk.write(0x11, offset=0, length=MiB)
@@ -19,16 +19,13 @@ def run(t: Case) -> None:
     before = disk.content
 
     for name, (size, clusters) in TARGETS.items():
-        t.step(f"clusters of {name}, and a guest that writes where the job has not been")
+        t.step(f"clusters of {name}")
         target = t.image(f"target{name}.img", size=4 * MiB, format="qcow2", options={"cluster_size": name})
-        job = t.drive_backup(disk, target, mode="existing", format="qcow2", compress=True, speed=64 * KiB)
-        disk.write(0x33, offset=3 * MiB + 514 * KiB, length=2 * KiB)
-        job.set_speed(0)
+        job = t.drive_backup(disk, target, mode="existing", format="qcow2", compress=True)
         job.wait().expect_completed().expect(len=4 * MiB, offset=4 * MiB)
         target.expect_identical(before)
         target.expect_clean()
         t.expect(f"clusters with data in {name}", len([c for c in target.stored() if c.compressed]), clusters)
-        before = disk.content
         checked: JsonObject = target.check()
         t.expect("compressed clusters by img check", checked["compressed-clusters"], clusters)
         t.expect("size of a cluster", target.info()["cluster-size"], size)

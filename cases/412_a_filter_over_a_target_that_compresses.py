@@ -1,6 +1,6 @@
 """Whether a target can compress is its driver's to say, or that of what a filter filters; no byte goes before."""
 
-from backcheck import Case, MiB, case
+from backcheck import Case, JsonObject, MiB, case
 
 REFUSED = "Compression is not supported for this drive "
 
@@ -11,14 +11,14 @@ def run(t: Case) -> None:
     t.start("-object", "throttle-group,id=group0")
     disk.write(0x11, offset=0, length=2 * MiB)
     before = disk.content
-    below = {"driver": "file", "filename": "throttle.img"}
+    below: JsonObject = {"driver": "file", "filename": "throttle.img"}
     targets = {name: t.image(f"{name}.img", size=4 * MiB) for name in ("throttle", "copy-on-read")}
     t.image("flat.img", size=4 * MiB, format="raw")
-    flat = {"driver": "raw", "file": {"driver": "file", "filename": "flat.img"}}
-    nothing = {"driver": "null-co", "size": 4 * MiB}
+    flat: JsonObject = {"driver": "raw", "file": {"driver": "file", "filename": "flat.img"}}
+    nothing: JsonObject = {"driver": "null-co", "size": 4 * MiB}
 
     t.step("refused: raw over anything, and filters over what cannot")
-    trees = {
+    trees: dict[str, JsonObject] = {
         "flat0": flat,
         "null0": nothing,
         "throttled-flat": {"driver": "throttle", "throttle-group": "group0", "file": flat},

@@ -1,6 +1,6 @@
 """Zeroes are zero clusters where the disk tells so, or where the target looks at the data; else they are compressed."""
 
-from backcheck import Case, KiB, MiB, case
+from backcheck import Case, JsonObject, KiB, MiB, case
 
 
 @case(rules=["CMP-03", "SYNC-13", "SYNC-14"], groups=["compress", "full", "quick"])
@@ -11,7 +11,7 @@ def run(t: Case) -> None:
     source.write_zeroes(offset=512 * KiB, length=128 * KiB)
     disk = t.drive("disk0", image=source)
     looking = t.image("looking.img", size=MiB)
-    tree = {
+    tree: JsonObject = {
         "driver": "qcow2",
         "detect-zeroes": "unmap",
         "discard": "unmap",

@@ -1,9 +1,11 @@
 """The model of a disk, against a plain bytearray."""
 
+import zlib
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backcheck.story.contents import Content, first_difference
+from backcheck.story.contents import Content, first_difference, noise
 
 SIZE = 4096
 writes = st.lists(
@@ -68,3 +70,16 @@ def test_first_difference(left: bytes, data: st.DataObject) -> None:
     right = left[:index] + bytes([left[index] ^ 1]) + data.draw(st.binary(min_size=64, max_size=64))
     assert first_difference(left, right[: len(left)]) == index
     assert first_difference(left, left) is None
+
+
+def test_bytes_come_again_and_again() -> None:
+    content = Content(size=SIZE).written(b"abc", 10, 100)
+    expected = (b"abc" * 34)[:100]
+    assert content.read(10, 100) == expected
+    assert content.read(15, 7) == expected[5:12]
+    assert content.resized(12).read(0, 12) == bytes(10) + b"ab"
+
+
+def test_noise_is_always_the_same_and_does_not_compress() -> None:
+    assert noise(SIZE) == noise(SIZE)
+    assert len(zlib.compress(noise(SIZE), 9)) > SIZE
