@@ -1,5 +1,6 @@
 """An export: a node that NBD clients reach by a name, with what it lets them do and what it can tell them."""
 
+import asyncio
 import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _ALWAYS: Final = (
 )
 _WRITABLE: Final = TransmissionFlag.SEND_TRIM | TransmissionFlag.SEND_WRITE_ZEROES | TransmissionFlag.SEND_FAST_ZERO
 _PREFERRED_BYTES: Final = 4096
+_HEAVY_READS: Final = 2
 _ALLOCATION_ID: Final = 0
 _DEPTH_ID: Final = 1
 _FIRST_BITMAP_ID: Final = 2
@@ -81,6 +83,8 @@ class Export:
             bitmap.busy = True
         self.clients: Final[set[Connection]] = set()
         """Those who have chosen this export."""
+        self.heavy_reads: Final = asyncio.Semaphore(_HEAVY_READS)
+        """Held by who reads much: more at a time would not be faster, and a guest's requests would queue behind."""
         self.is_wanted = True
         """Off from when somebody asked to delete it, or everything ends."""
 

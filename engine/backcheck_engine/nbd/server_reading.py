@@ -9,11 +9,11 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from backcheck_engine.block.backend import BlockBackend
 from backcheck_engine.block.request import Buffer
 from backcheck_engine.errors import BlockError
 from backcheck_engine.nbd import transmission
 from backcheck_engine.nbd.constants import REQUEST_MAGIC, ChunkFlag, Command
+from backcheck_engine.nbd.export import Export
 from backcheck_engine.nbd.stream import Stream
 from backcheck_engine.nbd.transmission import Request
 from backcheck_engine.nbd.turns import HEAVY_BYTES, Turns
@@ -25,8 +25,8 @@ _MAX_RUN_BYTES: Final = 2 * 2**20
 _ONE_BY_ONE: Final = ("blkdebug", "throttle")
 
 
-def following_reads(first: Request, stream: Stream, backend: BlockBackend, size: int) -> list[Request]:
-    """`first`, and what has come in behind it that reads on from its end, below `size`; that is taken."""
+def following_reads(first: Request, stream: Stream, export: Export) -> list[Request]:
+    """`first`, and what has come in behind it that reads on from its end, which is taken."""
     run = [first]
     end = first.offset + first.length
     while head := stream.peek(transmission.REQUEST_BYTES):
@@ -35,7 +35,11 @@ def following_reads(first: Request, stream: Stream, backend: BlockBackend, size:
         if not is_next or request.flags or not request.length:
             break
         end += request.length
-        if end > size or end - first.offset > _MAX_RUN_BYTES or (len(run) == 1 and _is_counted(backend.node)):
+        if (
+            end > export.size
+            or end - first.offset > _MAX_RUN_BYTES
+            or (len(run) == 1 and _is_counted(export.backend.node))
+        ):
             break
         stream.take(transmission.REQUEST_BYTES)
         run.append(request)
@@ -52,11 +56,12 @@ def _is_counted(node: "Node | None") -> bool:
 class RunOfReads:
     """Requests that follow each other, being answered in structured replies: zeroes are told, not sent."""
 
-    def __init__(self, run: list[Request], stream: Stream, backend: BlockBackend, turns: Turns) -> None:
+    def __init__(self, run: list[Request], stream: Stream, export: Export, turns: Turns) -> None:
         self._left: Final = list(run)
         """Those that are not answered yet; of the first, what is before `_offset` has been."""
         self._stream: Final = stream
-        self._backend: Final = backend
+        self._backend: Final = export.backend
+        self._heavy_reads: Final = export.heavy_reads
         self._turns: Final = turns
         self._offset = run[0].offset
 
@@ -83,21 +88,27 @@ class RunOfReads:
     async def _send_extent(self, end: int) -> int:
         """Send what lies at the offset up to where it changes between data and zeroes; returns that place."""
         offset = self._offset
-        if end - offset >= HEAVY_BYTES:
-            await self._turns.take()
+        if end - offset < HEAVY_BYTES or _is_counted(self._backend.node):
+            length, data = await self._read_extent(offset, end)
+        else:
+            async with self._heavy_reads:
+                await self._turns.take()
+                length, data = await self._read_extent(offset, end)
+        await self._stream.write(*self._chunks(offset, offset + length, data))
+        return offset + length
+
+    async def _read_extent(self, offset: int, end: int) -> tuple[int, Buffer | None]:
+        """(length, data) of what lies at `offset`; the data is None where it is zeroes."""
         try:
             status = await self._backend.block_status(offset, end - offset)
         except BlockError as error:
             raise BlockError(f"unable to check for holes: {os.strerror(error.errno)}", error.errno) from error
-        data: Buffer | None = None
-        if not status.zero:
-            try:
-                data = await self._backend.pread(offset, status.length)
-            except BlockError as error:
-                raise BlockError(f"reading from file failed: {os.strerror(error.errno)}", error.errno) from error
-        end = offset + status.length
-        await self._stream.write(*self._chunks(offset, end, data))
-        return end
+        if status.zero:
+            return status.length, None
+        try:
+            return status.length, await self._backend.pread(offset, status.length)
+        except BlockError as error:
+            raise BlockError(f"reading from file failed: {os.strerror(error.errno)}", error.errno) from error
 
     def _chunks(self, offset: int, end: int, data: Buffer | None) -> list[Buffer]:
         """A chunk for each request that has a part in [offset, end)."""

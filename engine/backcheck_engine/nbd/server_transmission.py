@@ -147,7 +147,7 @@ class Transmission:
 
     def _with_following(self, first: Request) -> list[Request]:
         """A read that is under way, with those that continue it, which are so from now on."""
-        run = following_reads(first, self._stream, self._backend, self._export.size)
+        run = following_reads(first, self._stream, self._export)
         self._under_way += len(run) - 1
         self._bytes_under_way += sum(request.length for request in run[1:])
         return run
@@ -155,7 +155,7 @@ class Transmission:
     async def _answer_reads(self, run: list[Request]) -> None:
         left = [request.length for request in run]
         try:
-            await RunOfReads(run, self._stream, self._backend, self._turns).answer(
+            await RunOfReads(run, self._stream, self._export, self._turns).answer(
                 lambda request: self._is_done(left.pop(0))
             )
         except StreamClosed:
@@ -193,7 +193,7 @@ class Transmission:
         elif not request.length:
             await self._stream.write(transmission.pack_chunk(ChunkType.NONE, request.cookie, 0, ChunkFlag.DONE))
         elif not request.flags & CommandFlag.DF:
-            await RunOfReads([request], self._stream, self._backend, self._turns).answer()
+            await RunOfReads([request], self._stream, self._export, self._turns).answer()
         else:
             data = await self._pread(request.offset, request.length)
             head = transmission.pack_data_chunk(request.cookie, request.offset, request.length, ChunkFlag.DONE)
