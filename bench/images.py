@@ -28,17 +28,28 @@ class Image:
 
 def make_mixed(folder: Path, size: int) -> tuple[Image, Image]:
     """The mixed image as raw and as qcow2; zeroes are written out in the raw one and absent in the other."""
-    raw = Image(path=folder / "mixed.raw", format="raw", size=size)
-    contents = {"zero": bytes(PIECE), "random": b"", "text": text(PIECE)}
-    with raw.path.open("wb") as file:
+    raw = _make_raw(folder / "mixed.raw", size, text(PIECE))
+    qcow2 = Image(path=folder / "mixed.qcow2", format="qcow2", size=size)
+    run_img("convert", "-f", "raw", "-O", "qcow2", str(raw.path), str(qcow2.path))
+    return raw, qcow2
+
+
+def make_mixed_sources(folder: Path, size: int) -> Image:
+    """The mixed image as raw, with text that people wrote: the sources of Python's library."""
+    library = Path(os.__file__).parent
+    sources = b"".join(path.read_bytes() for path in sorted(library.glob("*.py")))
+    return _make_raw(folder / "sources.raw", size, (sources * (PIECE // len(sources) + 1))[:PIECE])
+
+
+def _make_raw(path: Path, size: int, content: bytes) -> Image:
+    contents = {"zero": bytes(PIECE), "random": b"", "text": content}
+    with path.open("wb") as file:
         for offset in range(0, size, PIECE):
             kind = MIX[offset // PIECE % len(MIX)]
             # Random pieces differ from each other, as compressors and caches could tell.
             piece = os.urandom(PIECE) if kind == "random" else contents[kind]
             file.write(piece[: size - offset])
-    qcow2 = Image(path=folder / "mixed.qcow2", format="qcow2", size=size)
-    run_img("convert", "-f", "raw", "-O", "qcow2", str(raw.path), str(qcow2.path))
-    return raw, qcow2
+    return Image(path=path, format="raw", size=size)
 
 
 def make_sparse(folder: Path, size: int) -> Image:

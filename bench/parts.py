@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench import bitmaps, compressed, measure, nbd, nbd_export, speed
 from bench.contestant import Contestant
-from bench.images import GiB, MiB, TiB, make_mixed, make_sparse
+from bench.images import GiB, MiB, TiB, make_mixed, make_mixed_sources, make_sparse
 from bench.table import Bound, Row, Target
 
 GREETINGS_PER_ROUND = 3
@@ -81,16 +81,19 @@ class Bench:
     def compressed(self) -> Iterator[Row]:
         """Compressed backups of 1 GiB and what guests wait meanwhile; conversions to a compressed image and back."""
         raw, qcow2 = make_mixed(self.folder, GiB)
-        for kind, faster, smaller in (
-            (compressed.ZLIB, FOUR_TIMES_AS_FAST, HARDLY_LARGER),
-            (compressed.ZSTD, THREE_TIMES_AS_FAST, NOT_LARGER),
-        ):
-            rows = [
-                Row(title=f"1 GiB mixed, compressed by {kind}", unit="s", target=faster),
-                Row(title="  size of the target", unit="MiB", target=smaller),
-                Row(title="  peak memory", unit="MiB", target=COMPRESSING_MEMORY),
-            ]
-            yield from self.alternate(self.rounds, rows, compressed.backup, raw, kind)
+        sources = make_mixed_sources(self.folder, GiB)
+        for image, text in ((raw, "mixed"), (sources, "with sources")):
+            for kind, faster, smaller in (
+                (compressed.ZLIB, FOUR_TIMES_AS_FAST, HARDLY_LARGER),
+                (compressed.ZSTD, THREE_TIMES_AS_FAST, NOT_LARGER),
+            ):
+                rows = [
+                    Row(title=f"1 GiB {text}, compressed by {kind}", unit="s", target=faster),
+                    Row(title="  size of the target", unit="MiB", target=smaller),
+                    Row(title="  peak memory", unit="MiB", target=COMPRESSING_MEMORY),
+                ]
+                yield from self.alternate(self.rounds, rows, compressed.backup, image, kind)
+        sources.path.unlink()
         rows = [
             Row(title="convert -c of 1 GiB mixed", unit="s", target=FOUR_TIMES_AS_FAST),
             Row(title="  size of the target", unit="MiB", target=HARDLY_LARGER),
