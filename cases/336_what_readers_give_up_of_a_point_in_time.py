@@ -7,7 +7,7 @@ from backcheck import Case, JsonObject, KiB, MiB, case
     rules=["FLT-06", "FLT-07"],
     groups=["pull", "filter", "discard", "quick"],
     requires=["driver:copy-before-write", "driver:snapshot-access"],
-    not_on={"qemu<10.0": "a discard of part of a cluster fails there (BUG-05)"},
+    not_on={"qemu<10.0": "a discard of less than a cluster aborts it (BUG-05)"},
 )
 def run(t: Case) -> None:
     image = t.image("disk0.img", size=4 * MiB)
