@@ -34,7 +34,8 @@ _ALWAYS: Final = (
 )
 _WRITABLE: Final = TransmissionFlag.SEND_TRIM | TransmissionFlag.SEND_WRITE_ZEROES | TransmissionFlag.SEND_FAST_ZERO
 _PREFERRED_BYTES: Final = 4096
-_HEAVY_READS: Final = 2
+_HEAVY_READS: Final = 3
+"""One less than there are threads for I/O."""
 _ALLOCATION_ID: Final = 0
 _DEPTH_ID: Final = 1
 _FIRST_BITMAP_ID: Final = 2
@@ -84,7 +85,7 @@ class Export:
         self.clients: Final[set[Connection]] = set()
         """Those who have chosen this export."""
         self.heavy_reads: Final = asyncio.Semaphore(_HEAVY_READS)
-        """Held by who reads much: more at a time would not be faster, and a guest's requests would queue behind."""
+        """Held by who reads much, so that a guest's requests do not queue behind."""
         self.is_wanted = True
         """Off from when somebody asked to delete it, or everything ends."""
 
