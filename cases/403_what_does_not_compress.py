@@ -3,7 +3,7 @@
 from backcheck import Case, KiB, MiB, case
 
 
-@case(rules=["CMP-05", "CMP-14"], groups=["compress", "full", "quick"], formats=["qcow2", "raw"])
+@case(rules=["CMP-05", "CMP-14"], groups=["compress", "full", "quick"])
 def run(t: Case) -> None:
     source = t.image("disk0.img", size=4 * MiB)
     source.write(0x11, length=3 * MiB)

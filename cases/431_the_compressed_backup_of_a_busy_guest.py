@@ -6,7 +6,6 @@ from backcheck import Case, KiB, MiB, between, case
 @case(
     rules=["CMP-07", "CMP-08", "CMP-14", "CMP-03", "CMP-05", "CBW-01", "POL-02", "TGT-01"],
     groups=["compress", "full", "cbw", "error", "quick"],
-    formats=["qcow2", "raw"],
 )
 def run(t: Case) -> None:
     source = t.image("disk0.img", size=4 * MiB)
