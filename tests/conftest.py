@@ -1,5 +1,7 @@
 """What every test here shares: a time limit, and how often a random test repeats itself."""
 
+import os
+import random
 import signal
 from collections.abc import Callable
 
@@ -9,8 +11,10 @@ from hypothesis import settings
 TIMEOUT_S = 120
 SOAK_TIMEOUT_S = 1800
 SOAK_FACTOR = 10
+SEED = 1
 
-settings.register_profile("tests", deadline=None, print_blob=True)
+# Soaks look for what nobody knows yet. A change, though, is judged by what it changes: its tests repeat themselves.
+settings.register_profile("tests", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile(
     "soak", deadline=None, print_blob=True, max_examples=settings.default.max_examples * SOAK_FACTOR
 )
@@ -54,3 +58,10 @@ def repetitions(request: pytest.FixtureRequest) -> Callable[[int], int]:
 def soak(request: pytest.FixtureRequest) -> bool:
     """Whether the long random tests run in full."""
     return bool(request.config.getoption("--soak"))
+
+
+@pytest.fixture
+def first_seed(soak: bool) -> int:
+    """Where a random test begins: BACKCHECK_SEED, else in a soak anywhere, else always the same."""
+    seed = os.environ.get("BACKCHECK_SEED") or (random.randrange(1 << 30) if soak else SEED)
+    return int(seed)

@@ -4,8 +4,6 @@
 """
 
 import math
-import os
-import random
 import time
 from collections.abc import Callable
 
@@ -61,11 +59,12 @@ class Judge:
 
 @pytest.mark.timeout(LONGEST_S)
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_random_programs(side_by_side: list[Implementation], batch: int, repetitions: Callable[[int], int]) -> None:
-    seed = int(os.environ.get("BACKCHECK_SEED", random.randrange(1 << 30)))
-    print(f"seed {seed}")
+def test_random_programs(
+    side_by_side: list[Implementation], batch: int, first_seed: int, repetitions: Callable[[int], int]
+) -> None:
+    print(f"seed {first_seed}")
     judge = Judge(lambda world: differences(world, side_by_side))
-    judge.run(seed=seed + batch, count=repetitions(PROGRAMS) // BATCHES)
+    judge.run(seed=first_seed + batch, count=repetitions(PROGRAMS) // BATCHES)
 
 
 def clears_nothing(world: World) -> list[str]:

@@ -3,7 +3,6 @@
 `BACKCHECK_SEED=N` repeats the first session of a run that printed `seed N`; what a job has done by then may differ.
 """
 
-import os
 import random
 import select
 import shutil
@@ -123,10 +122,9 @@ def play(folder: Path, seed: int) -> int:
     return peak
 
 
-def test_whatever_is_typed(images: Path, tmp_path: Path, repetitions: Callable[[int], int]) -> None:
-    first = int(os.environ.get("BACKCHECK_SEED", random.randrange(1 << 30)))
+def test_whatever_is_typed(images: Path, tmp_path: Path, first_seed: int, repetitions: Callable[[int], int]) -> None:
     peak = 0
-    for seed in range(first, first + repetitions(PIECES) // A_SESSION):
+    for seed in range(first_seed, first_seed + repetitions(PIECES) // A_SESSION):
         print(f"seed {seed}")
         folder = tmp_path / str(seed)
         shutil.copytree(images, folder)

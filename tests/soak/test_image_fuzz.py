@@ -4,12 +4,11 @@
 """
 
 import json
-import os
 import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +78,6 @@ class Tools:
         return status, complaint
 
 
-def numbers(count: int) -> Iterator[int]:
-    """The seeds of a run."""
-    first = int(os.environ.get("BACKCHECK_SEED", random.randrange(1 << 30)))
-    return iter(range(first, first + count))
-
-
 def folder_with_seeds(seeds: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "images"
     shutil.copytree(seeds, folder)
@@ -92,13 +85,15 @@ def folder_with_seeds(seeds: Path, tmp_path: Path) -> Path:
 
 
 @needs_qemu
-def test_tools(seeds: tuple[Path, list[Seed]], tmp_path: Path, repetitions: Callable[[int], int], soak: bool) -> None:
+def test_tools(
+    seeds: tuple[Path, list[Seed]], tmp_path: Path, first_seed: int, repetitions: Callable[[int], int], soak: bool
+) -> None:
     """In a soak all commands see each image, else one of them."""
     folder = folder_with_seeds(seeds[0], tmp_path)
     image = folder / "image"
     tools = Tools(folder)
     try:
-        for number in numbers(repetitions(IMAGES)):
+        for number in range(first_seed, first_seed + repetitions(IMAGES)):
             generator = random.Random(number)
             seed = generator.choice(seeds[1])
             content = damaged(seed, generator)
@@ -117,9 +112,9 @@ def test_tools(seeds: tuple[Path, list[Seed]], tmp_path: Path, repetitions: Call
 
 
 @needs_qemu
-def test_engine(seeds: tuple[Path, list[Seed]], tmp_path: Path, soak: bool) -> None:
+def test_engine(seeds: tuple[Path, list[Seed]], tmp_path: Path, first_seed: int, soak: bool) -> None:
     peak = 0
-    rest = list(numbers(IMAGES if soak else FOR_ONE_ENGINE))
+    rest = list(range(first_seed, first_seed + (IMAGES if soak else FOR_ONE_ENGINE)))
     while rest:
         folder = folder_with_seeds(seeds[0], tmp_path)
         peak = max(peak, _play(folder, seeds[1], rest[:FOR_ONE_ENGINE]))

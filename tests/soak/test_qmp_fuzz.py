@@ -3,7 +3,6 @@
 `BACKCHECK_SEED=N` repeats the first session of a run that printed `seed N`; what a job has done by then may differ.
 """
 
-import os
 import random
 import shutil
 import subprocess
@@ -113,10 +112,11 @@ def _images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_images(tmp_path_factory.mktemp("images"))
 
 
-def test_every_message_is_answered(images: Path, tmp_path: Path, repetitions: Callable[[int], int]) -> None:
-    first = int(os.environ.get("BACKCHECK_SEED", random.randrange(1 << 30)))
+def test_every_message_is_answered(
+    images: Path, tmp_path: Path, first_seed: int, repetitions: Callable[[int], int]
+) -> None:
     peak = 0
-    for seed in range(first, first + repetitions(MESSAGES) // A_SESSION):
+    for seed in range(first_seed, first_seed + repetitions(MESSAGES) // A_SESSION):
         print(f"seed {seed}")
         folder = tmp_path / str(seed)
         shutil.copytree(images, folder)

@@ -4,12 +4,14 @@ import enum
 from typing import TYPE_CHECKING, Protocol
 
 from backcheck_engine.block.permissions import Permission
+from backcheck_engine.block.quick_flag import quick_flag
 
 if TYPE_CHECKING:
     from backcheck_engine.block.blockers import Blocker
     from backcheck_engine.block.node import Node
 
 
+@quick_flag
 class ChildRole(enum.Flag):
     """What a parent node keeps in a child."""
 

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backcheck_engine import release
+from backcheck_engine.block.quick_flag import quick_flag
 
 if TYPE_CHECKING:
     from backcheck_engine.block.child import Child
 
 
+@quick_flag
 class Permission(enum.Flag):
     """What a parent may do with a node. The values are the bits, and the lock bytes, that QEMU uses."""
 

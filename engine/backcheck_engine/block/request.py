@@ -3,6 +3,8 @@
 import enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from backcheck_engine.block.quick_flag import quick_flag
+
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
 
@@ -26,6 +28,7 @@ MAX_IMAGE_BYTES = (2**63 - 1) // 2**30 * 2**30
 """The largest image, as QEMU bounds it."""
 
 
+@quick_flag
 class RequestFlag(enum.Flag):
     """How a write is to be done. The values are those that QEMU's trace shows."""
 

@@ -87,11 +87,7 @@ def _create(path: str, size: int, preallocation: str, extent_size: int | None) -
     try:
         if locks_work(fd):
             ImageLocks().prepare(fd, Permission.WRITE | Permission.RESIZE, Permission.ALL & ~Permission.RESIZE, path)
-        try:
-            os.ftruncate(fd, 0)
-        except OSError as error:
-            code = error.errno or errno.EIO
-            raise BlockError(f"Failed to resize file: {os.strerror(code)}", code) from error
+        resize_file(fd, 0, "off")
         _hint(fd, extent_size)
         resize_file(fd, size, preallocation)
     finally:

@@ -374,6 +374,8 @@ class HostDeviceDriver(FileDriver):
 def resize_file(fd: int, size: int, preallocation: str) -> None:
     """Cut or grow a regular file; what is added reads as zeroes. Raises BlockError in QEMU's words."""
     old_size = os.fstat(fd).st_size
+    # To whom QEMU hands it on, it is a signed number.
+    size -= size >> 63 << 64
     if preallocation not in _PREALLOCATORS:
         raise BlockError(f"Unsupported preallocation mode: {preallocation}", errno.ENOTSUP)
     if preallocation != "off" and size < old_size:
@@ -387,8 +389,16 @@ def resize_file(fd: int, size: int, preallocation: str) -> None:
         raise BlockError(f"{_PREALLOCATION_FAILURES[preallocation]}: {os.strerror(code)}", code) from error
 
 
+def _truncate(fd: int, size: int) -> None:
+    try:
+        os.ftruncate(fd, size)
+    except OSError as error:
+        code = error.errno or errno.EIO
+        raise BlockError(f"Could not resize file: {os.strerror(code)}", code) from error
+
+
 def _resize_sparse(fd: int, old_size: int, size: int) -> None:
-    os.ftruncate(fd, size)
+    _truncate(fd, size)
     if old_size == 0 < size:
         _allocate_first_block(fd, size)
 
@@ -407,6 +417,7 @@ def _allocate_first_block(fd: int, size: int) -> None:
 
 
 def _resize_written(fd: int, old_size: int, size: int) -> None:
+    _truncate(fd, size)
     zeroes = bytes(min(_FULL_PREALLOCATION_PIECE, size - old_size))
     for offset in range(old_size, size, len(zeroes) or 1):
         file_io.write_fully(fd, zeroes[: size - offset], offset)
@@ -415,7 +426,6 @@ def _resize_written(fd: int, old_size: int, size: int) -> None:
 
 _PREALLOCATORS = {"off": _resize_sparse, "falloc": _resize_allocated, "full": _resize_written}
 _PREALLOCATION_FAILURES = {
-    "off": "Failed to resize file",
     "falloc": "Could not preallocate new data",
     "full": "Could not write zeros for preallocation",
 }
