@@ -12,6 +12,7 @@ from backcheck_engine.address import UnixAddress
 from backcheck_engine.errors import BlockError
 from backcheck_engine.nbd import client as client_module
 from backcheck_engine.nbd.client import NbdClient
+from backcheck_engine.nbd.client_request import ClientRequest
 from backcheck_engine.nbd.constants import Command
 from backcheck_engine.nbd.handshake import Wanted
 from tests.block.loop import run
@@ -43,7 +44,7 @@ def with_client(work: Callable[[NbdClient], Awaitable[None]], *, delay_s: float 
 async def write(client: NbdClient, offset: int = 0) -> int:
     """The errno of a write, 0 when it was done."""
     try:
-        return (await client.perform(Command.WRITE, offset, 512, data=bytes(512))).error
+        return (await client.perform(ClientRequest(Command.WRITE, offset, 512, data=bytes(512)))).error
     except BlockError as error:
         return error.errno
 

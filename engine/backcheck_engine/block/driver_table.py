@@ -18,7 +18,7 @@ _DRIVERS: dict[str, str] = {
     "copy-on-read": f"{_HERE}.filter.copy_on_read:CopyOnReadDriver",
     "copy-before-write": f"{_HERE}.filter.copy_before_write:CopyBeforeWriteDriver",
     "file": f"{_HERE}.protocol.file:FileDriver",
-    "host_device": f"{_HERE}.protocol.file:HostDeviceDriver",
+    "host_device": f"{_HERE}.protocol.host_device:HostDeviceDriver",
     "nbd": f"{_HERE}.protocol.nbd:NbdDriver",
     "null-aio": f"{_HERE}.protocol.null:NullAioDriver",
     "null-co": f"{_HERE}.protocol.null:NullCoDriver",

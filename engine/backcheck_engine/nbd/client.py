@@ -12,10 +12,9 @@ from typing import Final
 
 from backcheck_engine import release
 from backcheck_engine.address import Address
-from backcheck_engine.block.request import Buffer
 from backcheck_engine.errors import BlockError
+from backcheck_engine.nbd.client_request import ClientRequest
 from backcheck_engine.nbd.connection import Connection, ConnectionLost
-from backcheck_engine.nbd.constants import Command, CommandFlag
 from backcheck_engine.nbd.handshake import Export, Wanted
 from backcheck_engine.nbd.replies import Answer
 
@@ -97,22 +96,13 @@ class NbdClient:
         self._set_state(_State.LOST)
         return True
 
-    async def perform(
-        self,
-        command: Command,
-        offset: int = 0,
-        length: int = 0,
-        *,
-        flags: CommandFlag = CommandFlag.NONE,
-        data: Buffer = b"",
-        buffer: memoryview | None = None,
-    ) -> Answer:
+    async def perform(self, request: ClientRequest) -> Answer:
         """Do one request; its answer may say that it failed. Raises BlockError when there is nobody to ask."""
         async with self._slots:
             while True:
                 connection = await self._get_connection()
                 try:
-                    answer = await connection.perform(command, offset, length, flags=flags, data=data, buffer=buffer)
+                    answer = await connection.perform(request)
                     self._lost_at = None
                     return answer
                 except ConnectionLost as error:

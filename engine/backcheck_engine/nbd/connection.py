@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from backcheck_engine.address import Address
-from backcheck_engine.block.request import Buffer
 from backcheck_engine.errors import BlockError
 from backcheck_engine.nbd import transmission
+from backcheck_engine.nbd.client_request import ClientRequest
 from backcheck_engine.nbd.connecting import connect
 from backcheck_engine.nbd.constants import (
     MAX_BUFFER_BYTES,
@@ -23,7 +23,6 @@ from backcheck_engine.nbd.constants import (
     STRUCTURED_REPLY_MAGIC,
     ChunkType,
     Command,
-    CommandFlag,
 )
 from backcheck_engine.nbd.errors import WireError, to_errno
 from backcheck_engine.nbd.handshake import Export, Wanted, shake_hands
@@ -92,23 +91,12 @@ class Connection:
         """Whether the connection is over."""
         return self._end is not None
 
-    async def perform(
-        self,
-        command: Command,
-        offset: int = 0,
-        length: int = 0,
-        *,
-        flags: CommandFlag = CommandFlag.NONE,
-        data: Buffer = b"",
-        buffer: memoryview | None = None,
-    ) -> Answer:
-        """Do one request; the answer may say that it failed. Raises ConnectionLost.
-
-        A read's data goes to `buffer`, of `length` bytes. `data` has to stay as it is until the request is done.
-        """
+    async def perform(self, request: ClientRequest) -> Answer:
+        """Do one request; the answer may say that it failed. Raises ConnectionLost."""
         if self._end is not None:
             raise ConnectionLost(self._end)
         cookie = next(self._cookies)
+        command, offset, length, flags, data, buffer = request
         answer = Answer(command, offset, length, buffer, context_id=self.export.context_id)
         done = self._loop.create_future()
         self._pending[cookie] = _Pending(answer, done)

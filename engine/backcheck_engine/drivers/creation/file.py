@@ -76,7 +76,7 @@ async def create_file(path: str, size: int, *, preallocation: str = "off", exten
 
 
 def _create(path: str, size: int, preallocation: str, extent_size: int | None) -> None:
-    from backcheck_engine.drivers.protocol.file import resize_file
+    from backcheck_engine.drivers.protocol.file_resize import resize_file
     from backcheck_engine.drivers.protocol.image_locks import ImageLocks, locks_work
 
     try:

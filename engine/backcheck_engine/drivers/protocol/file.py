@@ -1,9 +1,8 @@
-"""The drivers `file` and `host_device`: images in regular files and on devices of the host.
+"""The driver `file`: images in regular files of the host.
 
-Locking of images is in `image_locks`, system calls in `file_io` and `fallocate`.
+Locking of images is in `image_locks`, system calls are in `file_io`, `file_resize` and `fallocate`.
 """
 
-import contextlib
 import errno
 import os
 import stat
@@ -16,7 +15,7 @@ from backcheck_engine.block.io_threads import INLINE_BYTES, run_in_thread
 from backcheck_engine.block.opening import Opener
 from backcheck_engine.block.options import Options
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.block.request import SECTOR_SIZE, BlockStatus, Buffer, FilePiece, Range, RequestFlag
+from backcheck_engine.block.request import BlockStatus, Buffer, FilePiece, Range, RequestFlag
 from backcheck_engine.drivers.protocol import file_io
 from backcheck_engine.drivers.protocol.fallocate import (
     ALLOCATE,
@@ -26,6 +25,7 @@ from backcheck_engine.drivers.protocol.fallocate import (
     ZERO_RANGE,
     fallocate,
 )
+from backcheck_engine.drivers.protocol.file_resize import resize_file
 from backcheck_engine.drivers.protocol.image_locks import ImageLocks, locks_work
 from backcheck_engine.drivers.protocol.writeback import Writeback
 from backcheck_engine.errors import BlockError, OptionError
@@ -46,8 +46,6 @@ _WRONG_KIND_5_2 = {
     True: "'{0}' driver expects either a character or block device",
 }
 NO_DATA: Final = range(0)
-_FULL_PREALLOCATION_PIECE = 2**20
-_FIRST_BLOCK = 4096
 
 
 class FileDriver(Driver):
@@ -342,90 +340,3 @@ def _take_locking(options: Options) -> str:
     if locking not in _LOCKING:
         raise OptionError(f"invalid parameter value: {locking}")
     return locking
-
-
-class HostDeviceDriver(FileDriver):
-    """An image on a block or character device."""
-
-    format_name = "host_device"
-    protocol_prefix = "host_device"
-    is_device = True
-    supports_discard = False
-    zero_flags = RequestFlag.NONE
-
-    def size(self) -> int:
-        try:
-            return os.lseek(self._fd, 0, os.SEEK_END)
-        except OSError as error:
-            raise BlockError.from_os_error(error) from error
-
-    async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
-        raise BlockError.from_errno(errno.ENOTSUP)
-
-    async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
-        if preallocation != "off":
-            raise BlockError(f"Preallocation mode '{preallocation}' unsupported for this node", errno.ENOTSUP)
-        if size > self.size():
-            raise BlockError("Cannot grow device files", errno.EINVAL)
-        if exact and size != self.size():
-            raise BlockError("Cannot resize device files", errno.ENOTSUP)
-
-
-def resize_file(fd: int, size: int, preallocation: str) -> None:
-    """Cut or grow a regular file; what is added reads as zeroes. Raises BlockError in QEMU's words."""
-    old_size = os.fstat(fd).st_size
-    # To whom QEMU hands it on, it is a signed number.
-    size -= size >> 63 << 64
-    if preallocation not in _PREALLOCATORS:
-        raise BlockError(f"Unsupported preallocation mode: {preallocation}", errno.ENOTSUP)
-    if preallocation != "off" and size < old_size:
-        raise BlockError("Cannot use preallocation for shrinking files", errno.ENOTSUP)
-    try:
-        _PREALLOCATORS[preallocation](fd, old_size, size)
-    except OSError as error:
-        if size > old_size:
-            os.ftruncate(fd, old_size)
-        code = error.errno or errno.EIO
-        raise BlockError(f"{_PREALLOCATION_FAILURES[preallocation]}: {os.strerror(code)}", code) from error
-
-
-def _truncate(fd: int, size: int) -> None:
-    try:
-        os.ftruncate(fd, size)
-    except OSError as error:
-        code = error.errno or errno.EIO
-        raise BlockError(f"Could not resize file: {os.strerror(code)}", code) from error
-
-
-def _resize_sparse(fd: int, old_size: int, size: int) -> None:
-    _truncate(fd, size)
-    if old_size == 0 < size:
-        _allocate_first_block(fd, size)
-
-
-def _resize_allocated(fd: int, old_size: int, size: int) -> None:
-    if size > old_size:
-        os.posix_fallocate(fd, old_size, size - old_size)
-        if old_size == 0:
-            _allocate_first_block(fd, size)
-
-
-def _allocate_first_block(fd: int, size: int) -> None:
-    """As QEMU does: alignment can be probed only where something is allocated. It may fail."""
-    with contextlib.suppress(OSError):
-        os.pwrite(fd, bytes(_FIRST_BLOCK if size >= _FIRST_BLOCK else SECTOR_SIZE), 0)
-
-
-def _resize_written(fd: int, old_size: int, size: int) -> None:
-    _truncate(fd, size)
-    zeroes = bytes(min(_FULL_PREALLOCATION_PIECE, size - old_size))
-    for offset in range(old_size, size, len(zeroes) or 1):
-        file_io.write_fully(fd, zeroes[: size - offset], offset)
-    os.fsync(fd)
-
-
-_PREALLOCATORS = {"off": _resize_sparse, "falloc": _resize_allocated, "full": _resize_written}
-_PREALLOCATION_FAILURES = {
-    "falloc": "Could not preallocate new data",
-    "full": "Could not write zeros for preallocation",
-}

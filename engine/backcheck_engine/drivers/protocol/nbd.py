@@ -12,6 +12,7 @@ from backcheck_engine.drivers.protocol.nbd_options import NbdOptions
 from backcheck_engine.errors import BlockError
 from backcheck_engine.json_value import JsonObject
 from backcheck_engine.nbd.client import NbdClient
+from backcheck_engine.nbd.client_request import ClientRequest
 from backcheck_engine.nbd.constants import (
     MAX_BUFFER_BYTES,
     QEMU_ALLOCATION_DEPTH,
@@ -86,11 +87,11 @@ class NbdDriver(Driver):
         inside = max(0, min(length, self._client.export.size - offset))
         data = bytearray(length)
         if inside:
-            await self._perform(Command.READ, offset, inside, buffer=memoryview(data)[:inside])
+            await self._perform(ClientRequest(Command.READ, offset, inside, buffer=memoryview(data)[:inside]))
         return data
 
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
-        await self._perform(Command.WRITE, offset, len(data), flags=self._fua(flags), data=data)
+        await self._perform(ClientRequest(Command.WRITE, offset, len(data), flags=self._fua(flags), data=data))
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
         if not self._can(TransmissionFlag.SEND_WRITE_ZEROES):
@@ -100,15 +101,15 @@ class NbdDriver(Driver):
             command_flags |= CommandFlag.NO_HOLE
         if RequestFlag.NO_FALLBACK in flags:
             command_flags |= CommandFlag.FAST_ZERO
-        await self._perform(Command.WRITE_ZEROES, offset, length, flags=command_flags)
+        await self._perform(ClientRequest(Command.WRITE_ZEROES, offset, length, flags=command_flags))
 
     async def discard(self, offset: int, length: int) -> None:
         if self._can(TransmissionFlag.SEND_TRIM):
-            await self._perform(Command.TRIM, offset, length)
+            await self._perform(ClientRequest(Command.TRIM, offset, length))
 
     async def flush(self) -> None:
         if self._can(TransmissionFlag.SEND_FLUSH):
-            await self._perform(Command.FLUSH)
+            await self._perform(ClientRequest(Command.FLUSH))
 
     async def block_status(self, offset: int, length: int, want_zero: bool) -> BlockStatus:
         export = self._client.export
@@ -118,7 +119,7 @@ class NbdDriver(Driver):
             return BlockStatus(length=length, zero=True)
         alignment = self.node.limits.request_alignment
         length = min(_INT_MAX & -alignment, length, export.size - offset)
-        answer = await self._perform(Command.BLOCK_STATUS, offset, length, flags=CommandFlag.REQ_ONE)
+        answer = await self._perform(ClientRequest(Command.BLOCK_STATUS, offset, length, flags=CommandFlag.REQ_ONE))
         count, state = self._fitted(answer, alignment)
         return BlockStatus(
             length=count,
@@ -138,18 +139,9 @@ class NbdDriver(Driver):
             count, state = (count & -alignment, state) if count > alignment else (alignment, 0)
         return min(count, answer.length), state
 
-    async def _perform(
-        self,
-        command: Command,
-        offset: int = 0,
-        length: int = 0,
-        *,
-        flags: CommandFlag = CommandFlag.NONE,
-        data: Buffer = b"",
-        buffer: memoryview | None = None,
-    ) -> Answer:
+    async def _perform(self, request: ClientRequest) -> Answer:
         """Do one request. Raises BlockError when the server says that it failed, or when there is no server."""
-        answer = await self._client.perform(command, offset, length, flags=flags, data=data, buffer=buffer)
+        answer = await self._client.perform(request)
         if answer.error:
             raise BlockError.from_errno(answer.error)
         return answer
