@@ -135,27 +135,21 @@ class NodeRequests:
         await self.tracker.wait(request)
         block = padding.alignment
         if padding.in_one_block:
-            if self.event_sink is not None:
-                await self._report("pwritev_rmw_head")
+            await self._report("pwritev_rmw_head")
             whole = bytes(await self._read_aligned(request, padding.start, padding.end - padding.start))
-            if self.event_sink is not None:
-                await self._report("pwritev_rmw_after_head")
-            if padding.tail and self.event_sink is not None:
+            await self._report("pwritev_rmw_after_head")
+            if padding.tail:
                 await self._report("pwritev_rmw_after_tail")
             return whole[: padding.head], whole[len(whole) - padding.tail :]
         head = tail = b""
         if padding.head:
-            if self.event_sink is not None:
-                await self._report("pwritev_rmw_head")
+            await self._report("pwritev_rmw_head")
             head = bytes(await self._read_aligned(request, padding.start, block))[: padding.head]
-            if self.event_sink is not None:
-                await self._report("pwritev_rmw_after_head")
+            await self._report("pwritev_rmw_after_head")
         if padding.tail:
-            if self.event_sink is not None:
-                await self._report("pwritev_rmw_tail")
+            await self._report("pwritev_rmw_tail")
             tail = bytes(await self._read_aligned(request, padding.end - block, block))[block - padding.tail :]
-            if self.event_sink is not None:
-                await self._report("pwritev_rmw_after_tail")
+            await self._report("pwritev_rmw_after_tail")
         return head, tail
 
     async def _write_aligned(self, request: TrackedRequest, offset: int, data: Buffer, flags: RequestFlag) -> None:
@@ -284,9 +278,9 @@ class NodeRequests:
         self._flushed_generation = generation
 
     async def _report(self, event: str) -> None:
-        """Report an event of the request path to the primary child, which wants it."""
-        assert self.event_sink is not None
-        await self.event_sink.driver.debug_event(event)
+        """Report an event of the request path to the primary child, if it wants it. Who is in a hurry asks first."""
+        if self.event_sink is not None:
+            await self.event_sink.driver.debug_event(event)
 
     def _begin(self, kind: RequestKind, offset: int, length: int) -> TrackedRequest:
         self.in_flight += 1
