@@ -89,6 +89,8 @@ class Driver(ImageUpkeep, ABC):
     kind: ClassVar[DriverKind]
     supports_backing: ClassVar[bool] = False
     supports_compressed_writes: ClassVar[bool] = False
+    compresses_single_clusters: ClassVar[bool] = False
+    """Whether one compressed write cannot be more than a cluster."""
     supports_discard: bool = False
     """Whether `discard` does anything; the node does not track discards that would do nothing."""
     supports_fua: bool = False

@@ -22,6 +22,7 @@ _DRIVERS: dict[str, str] = {
     "nbd": f"{_HERE}.protocol.nbd:NbdDriver",
     "null-aio": f"{_HERE}.protocol.null:NullAioDriver",
     "null-co": f"{_HERE}.protocol.null:NullCoDriver",
+    "qcow": f"{_HERE}.format.qcow.driver:QcowDriver",
     "qcow2": f"{_HERE}.format.qcow2.driver:Qcow2Driver",
     "raw": f"{_HERE}.format.raw:RawDriver",
     "snapshot-access": f"{_HERE}.filter.snapshot_access:SnapshotAccessDriver",

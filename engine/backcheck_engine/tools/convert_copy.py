@@ -101,6 +101,7 @@ class Copy:
         node = target.inserted_node()
         info = node.driver.info()
         self._cluster_size = info.cluster_size if info is not None and info.cluster_size else 65536
+        self._one_cluster_at_a_time = node.driver.compresses_single_clusters
         self._granularity = max(_power_of_two(plan.sparse_size), node.limits.pwrite_zeroes_alignment, 512)
         self._skips_zeroes = not layout.has_backing and (
             plan.target_is_zero or (layout.is_new and node.driver.has_zero_init())
@@ -264,7 +265,9 @@ class Copy:
             part = list(group)
             start, end = part[0], min(part[-1] + size, len(view))
             if not is_zeroes:
-                await self._target.pwrite_compressed(offset + start, view[start:end])
+                step = size if self._one_cluster_at_a_time else end - start
+                for at in range(start, end, step):
+                    await self._target.pwrite_compressed(offset + at, view[at : min(at + step, end)])
             elif not self._skips_zeroes:
                 await self._write_zeroes(offset + start, end - start)
 

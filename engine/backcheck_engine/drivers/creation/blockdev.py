@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from backcheck_engine.drivers.creation import file as file_creation
+from backcheck_engine.drivers.format.qcow import create as qcow_creation
 from backcheck_engine.drivers.format.qcow2 import create as qcow2_creation
 from backcheck_engine.errors import BlockError, OptionError
 
@@ -21,11 +22,12 @@ async def _create_file(graph: Graph, options: JsonObject) -> None:
 
 _CREATORS: dict[str, Callable[[Graph, JsonObject], Awaitable[None]]] = {
     "file": _create_file,
+    "qcow": qcow_creation.create_from_qapi,
     "qcow2": qcow2_creation.create_from_qapi,
 }
 
 _CREATABLE_IN_QEMU = frozenset(
-    ["gluster", "luks", "nfs", "parallels", "qcow", "qed", "rbd", "ssh", "vdi", "vhdx", "vmdk", "vpc"]
+    ["gluster", "luks", "nfs", "parallels", "qed", "rbd", "ssh", "vdi", "vhdx", "vmdk", "vpc"]
 )
 
 

@@ -12,6 +12,7 @@ from backcheck_engine.block.filenames import protocol_of
 from backcheck_engine.drivers.creation import export as export_creation
 from backcheck_engine.drivers.creation import file as file_creation
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, merge_tables
+from backcheck_engine.drivers.format.qcow import create as qcow_creation
 from backcheck_engine.drivers.format.qcow2 import create as qcow2_creation
 from backcheck_engine.errors import BlockError, OptionError
 
@@ -29,6 +30,7 @@ async def _create_raw(graph: Graph, filename: str, options: CreateOptions) -> No
 
 
 _FORMATS: dict[str, tuple[Sequence[CreateOption], Creator]] = {
+    "qcow": (qcow_creation.OPTIONS, qcow_creation.create_from_options),
     "qcow2": (qcow2_creation.OPTIONS, qcow2_creation.create_from_options),
     "raw": ((SIZE,), _create_raw),
     "file": (file_creation.OPTIONS, _create_raw),
@@ -39,7 +41,6 @@ _NBD = frozenset(["nbd", "nbd+tcp", "nbd+unix"])
 
 _CREATABLE_IN_QEMU = frozenset(
     [
-        "qcow",
         "qed",
         "vdi",
         "vhdx",

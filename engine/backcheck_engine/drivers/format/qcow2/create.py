@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine import release
 from backcheck_engine.block.backend import BlockBackend
-from backcheck_engine.block.driver_table import driver_name_for
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.options import bad_choice
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import SECTOR_SIZE
-from backcheck_engine.drivers.creation.export import prepare_export
-from backcheck_engine.drivers.creation.file import chosen_extent_size, create_file
+from backcheck_engine.drivers.creation.file import chosen_extent_size
+from backcheck_engine.drivers.creation.new_file import delete_file_of, make_file, node_of, open_new_file
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, OptionKind
 from backcheck_engine.drivers.format.qcow2.driver import Qcow2Driver
 from backcheck_engine.drivers.format.qcow2.header import (
@@ -198,51 +195,24 @@ async def create_from_options(graph: Graph, filename: str, options: CreateOption
         backing_file=options.text("backing_file"),
         backing_format=options.text("backing_fmt"),
     )
-    await _make_file(graph, filename, 0, chosen_extent_size(options))
-    file = await _open_new_file(graph, filename)
+    await make_file(graph, filename, 0, chosen_extent_size(options))
+    file = await open_new_file(graph, filename)
     data = None
     try:
         if data_file is not None:
             if not options.flag("keep_data_file"):
-                await _make_file(graph, data_file, new.size)
-            data = await _open_new_file(graph, data_file)
+                await make_file(graph, data_file, new.size)
+            data = await open_new_file(graph, data_file)
         await create_on_nodes(graph, file, data, new)
     except EngineError:
         if release.current() >= release.QEMU_7_2:
             for failed in (file, data):
-                _delete_file_of(failed)
+                delete_file_of(failed)
         raise
     finally:
         if data is not None:
             await data.unref()
         await file.unref()
-
-
-def _delete_file_of(node: Node | None) -> None:
-    """Take away the file of an image that could not be made, as QEMU does since 6.0; never a device."""
-    if node is not None and os.path.isfile(node.exact_filename):
-        with contextlib.suppress(OSError):
-            os.unlink(node.exact_filename)
-
-
-async def _make_file(graph: Graph, filename: str, size: int, extent_size: int | None = None) -> None:
-    """Have a file of that size, or a place on a server that has as much room."""
-    if _is_url(filename):
-        await prepare_export(graph, filename, size)
-    else:
-        await create_file(filename.removeprefix("file:"), size, extent_size=extent_size)
-
-
-def _is_url(filename: str) -> bool:
-    return driver_name_for(filename) == "nbd"
-
-
-async def _open_new_file(graph: Graph, filename: str) -> Node:
-    """A file that nobody relies on yet, so that nothing needs flushing."""
-    if _is_url(filename):
-        return await open_node(graph, {"driver": "nbd", "cache.no-flush": True}, filename=filename)
-    tree: JsonObject = {"driver": "file", "filename": filename.removeprefix("file:"), "cache.no-flush": True}
-    return await open_node(graph, tree)
 
 
 async def create_from_qapi(graph: Graph, options: JsonObject) -> None:
@@ -257,10 +227,10 @@ async def create_from_qapi(graph: Graph, options: JsonObject) -> None:
         assert isinstance(value, int)
         return value
 
-    file = await _node_of(graph, options["file"])
+    file = await node_of(graph, options["file"])
     data = None
     try:
-        data = await _node_of(graph, options["data-file"]) if "data-file" in options else None
+        data = await node_of(graph, options["data-file"]) if "data-file" in options else None
         new = NewImage(
             size=number("size", 0),
             version=_VERSIONS[text("version", "v3") or "v3"],
@@ -282,14 +252,6 @@ async def create_from_qapi(graph: Graph, options: JsonObject) -> None:
         if data is not None:
             await data.unref()
         await file.unref()
-
-
-async def _node_of(graph: Graph, reference: object) -> Node:
-    """The node that a BlockdevRef names or describes, with a reference of our own."""
-    if isinstance(reference, str):
-        return await open_node(graph, reference=reference)
-    assert isinstance(reference, dict)
-    return await open_node(graph, reference)
 
 
 async def create_on_nodes(graph: Graph, file: Node, data: Node | None, new: NewImage) -> None:
