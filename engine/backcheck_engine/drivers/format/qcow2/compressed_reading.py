@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 _BYTES_TOGETHER: Final = 2 * 1024 * 1024
 """How much is decompressed together at most."""
 _BYTES_FOR_A_THREAD: Final = 512 * 1024
+_MOST_ALIKE: Final = 256
+"""How many clusters a question about their status looks at."""
+
+
+async def alike_length(image: Image, offset: int, length: int) -> int:
+    """How much of `length` is in compressed clusters, the first of which `offset` is in. Call it under the lock."""
+    geometry = image.geometry
+    inside = offset & geometry.cluster_mask
+    count = min(geometry.clusters(inside + length), _MOST_ALIKE)
+    entries = await _compressed_entries(image, offset, count)
+    return min(length, (len(entries) << geometry.cluster_bits) - inside)
 
 
 async def compressed_run(image: Image, offset: int, length: int) -> list[int]:
@@ -35,17 +46,23 @@ async def compressed_run(image: Image, offset: int, length: int) -> list[int]:
     if offset & geometry.cluster_mask or count < 2 or image.file.wants_debug_events or image.has_data_file:
         return []
     async with image.lock:
-        table = await image.l1.l2_table(offset >> geometry.l2_coverage_bits)
-        if table is None:
-            return []
-        words = geometry.l2_words
-        first = (offset & (geometry.l2_coverage - 1)) >> geometry.cluster_bits
-        entries = table[first * words : (first + count) * words : words]
+        return await _compressed_entries(image, offset, count)
+
+
+async def _compressed_entries(image: Image, offset: int, count: int) -> list[int]:
+    """The L2 entries of at most `count` clusters from that of `offset` on: compressed ones of one L2 table."""
+    geometry = image.geometry
+    table = await image.l1.l2_table(offset >> geometry.l2_coverage_bits)
+    if table is None:
+        return []
+    words = geometry.l2_words
+    first = (offset & (geometry.l2_coverage - 1)) >> geometry.cluster_bits
+    entries = table[first * words : (first + count) * words : words]
     return list(takewhile(lambda entry: entry & COMPRESSED, entries))
 
 
-async def read_run(image: Image, entries: Sequence[int]) -> bytes:
-    """The clusters that these entries describe, one after the other."""
+async def read_run(image: Image, entries: Sequence[int], into: memoryview) -> None:
+    """Fill `into` with the clusters that these entries describe, one after the other."""
     geometry = image.geometry
     ranges = [descriptor_range(entry, geometry) for entry in entries]
     start, end = min(offset for offset, _ in ranges), max(sum(place) for place in ranges)
@@ -56,14 +73,16 @@ async def read_run(image: Image, entries: Sequence[int]) -> bytes:
         pieces = [memoryview(await image.file.pread(*place)) for place in ranges]
     step = max(_BYTES_FOR_A_THREAD >> geometry.cluster_bits, 1)
     kind, size = image.header.compression_type, geometry.cluster_size
-    parts = [start_in_thread(decompress_all, kind, pieces[at : at + step], size) for at in range(0, len(pieces), step)]
-    plain = await asyncio.gather(*parts, return_exceptions=True)
-    failure = next((part for part in plain if isinstance(part, BaseException)), None)
+    parts = [
+        start_in_thread(decompress_all, kind, pieces[at : at + step], into[at * size : (at + step) * size], size)
+        for at in range(0, len(pieces), step)
+    ]
+    results = await asyncio.gather(*parts, return_exceptions=True)
+    failure = next(filter(None, results), None)
     if isinstance(failure, CompressionError):
         raise BlockError.from_errno(errno.EIO) from failure
     if failure is not None:
         raise failure
-    return b"".join([cluster for part in plain if isinstance(part, list) for cluster in part])
 
 
 async def read_compressed(image: Image, offset: int, extent: Extent) -> Buffer:

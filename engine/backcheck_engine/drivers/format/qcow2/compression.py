@@ -51,10 +51,11 @@ def decompress(kind: int, data: Data, cluster_size: int) -> bytes:
     return _DECOMPRESS[CompressionType(kind)](data, cluster_size)
 
 
-def decompress_all(kind: int, pieces: Sequence[Data], cluster_size: int) -> list[bytes]:
-    """The cluster of each of `pieces`. Raises CompressionError."""
+def decompress_all(kind: int, pieces: Sequence[Data], into: memoryview, cluster_size: int) -> None:
+    """Fill `into` with the cluster of each of `pieces`. Raises CompressionError."""
     unpack = _DECOMPRESS[CompressionType(kind)]
-    return [unpack(piece, cluster_size) for piece in pieces]
+    for number, piece in enumerate(pieces):
+        into[number * cluster_size : (number + 1) * cluster_size] = unpack(piece, cluster_size)
 
 
 def compress(kind: int, data: Data) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backcheck_engine.block.request import BlockStatus
+from backcheck_engine.drivers.format.qcow2.compressed_reading import alike_length
 from backcheck_engine.drivers.format.qcow2.mapping import lookup
 from backcheck_engine.drivers.format.qcow2.tables import PLACED_KINDS, UNALLOCATED_KINDS, ZERO_KINDS, ClusterKind
 
@@ -13,16 +14,18 @@ if TYPE_CHECKING:
 
 
 async def block_status(image: Image, offset: int, length: int) -> BlockStatus:
-    """The status of the extent at `offset`."""
+    """The status of the extent at `offset`; compressed clusters that follow each other are one."""
     async with image.lock:
         extent = await lookup(image, offset, length)
+        is_compressed = extent.kind is ClusterKind.COMPRESSED
+        alike = await alike_length(image, offset, length) if is_compressed else extent.length
         preallocated = extent.kind is ClusterKind.NORMAL and await is_metadata_preallocated(image)
     placed = extent.kind in PLACED_KINDS
     return BlockStatus(
-        length=extent.length,
-        data=extent.kind in (ClusterKind.NORMAL, ClusterKind.COMPRESSED),
+        length=alike,
+        data=is_compressed or extent.kind is ClusterKind.NORMAL,
         zero=extent.kind in ZERO_KINDS,
-        compressed=extent.kind is ClusterKind.COMPRESSED,
+        compressed=is_compressed,
         host_offset=extent.host if placed else None,
         file=image.data if placed else None,
         recurse=preallocated,
