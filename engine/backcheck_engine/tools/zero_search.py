@@ -5,6 +5,7 @@ A bytearray compares with any buffer by memcmp; two memoryviews would compare it
 
 import functools
 from collections.abc import Iterator
+from itertools import pairwise
 
 from backcheck_engine.block.request import SECTOR_SIZE, Buffer
 
@@ -52,22 +53,21 @@ def runs(data: Buffer, offset: int, granularity: int) -> Iterator[tuple[int, int
     if is_zero(view):
         yield 0, end, False
         return
-    first, last = -offset % granularity or granularity, (offset + end) % granularity or granularity
-    content = data if isinstance(data, bytes | bytearray) else bytes(data)
-    if content.find(_zeroes(min(first, last, end))) < 0:
+    first = min(-offset % granularity or granularity, end)
+    # What does not begin with a zero byte is data; most of it is seen by that.
+    beginnings = bytes((view[0], *view[first::granularity]))
+    if 0 not in beginnings:
         yield 0, end, True
         return
-    start = position = 0
-    has_data = False
-    while position < end:
-        following = min(end, (offset + position) // granularity * granularity + granularity - offset)
-        now = not is_zero(view[position:following])
-        if now != has_data and position > start:
-            yield start, position - start, has_data
+    start, had_data = 0, False
+    borders = (0, *range(first, end, granularity), end)
+    for byte, (position, following) in zip(beginnings, pairwise(borders), strict=True):
+        has_data = byte != 0 or not is_zero(view[position:following])
+        if has_data != had_data and position > start:
+            yield start, position - start, had_data
             start = position
-        has_data = now
-        position = following
-    yield start, end - start, has_data
+        had_data = has_data
+    yield start, end - start, had_data
 
 
 def differing_runs(one: Buffer, other: Buffer, offset: int, granularity: int) -> Iterator[tuple[int, int]]:
