@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _BYTES_FOR_A_THREAD: Final = 256 * 1024
 """How much a thread compresses before it is another's turn."""
+_CLUSTERS_IN_FLIGHT: Final = 8
+"""How many clusters of one request QEMU compresses at a time."""
 
 
 class CompressedWriter:
@@ -39,7 +41,8 @@ class CompressedWriter:
     async def write(self, offset: int, data: Buffer) -> None:
         """Write whole clusters (the last one up to the disk's end) in compressed form; empty data ends them all.
 
-        Raises EIO for a cluster that is allocated already, as QEMU does.
+        Raises EIO for a cluster that is allocated already, as QEMU does; the clusters that QEMU has in flight with the
+        first one that fails are written all the same.
         """
         image, size = self._image, self._image.geometry.cluster_size
         if image.has_data_file:
@@ -47,12 +50,18 @@ class CompressedWriter:
         view = memoryview(data)
         if not self._is_whole(offset, len(view)):
             raise BlockError.from_errno(errno.EINVAL)
-        done = 0
+        done, failure = 0, None
         while rest := view[done:]:
             together = await self.write_together(offset + done, rest) if len(rest) > size else 0
             if not together:
-                await self._write_cluster(offset + done, rest[:size])
+                try:
+                    await self._write_cluster(offset + done, rest[:size])
+                except BlockError as error:
+                    if failure is None:
+                        failure, view = error, view[: done + (1 + _CLUSTERS_IN_FLIGHT) * size]
             done += together or size
+        if failure is not None:
+            raise failure
 
     async def write_together(self, offset: int, data: Buffer) -> int:
         """Write as many of the first clusters of `data` as can be written together; how many bytes that was.
