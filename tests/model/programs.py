@@ -26,7 +26,7 @@ from tests.model.bitmaps import AddBitmap, ChangeBitmap, LookAtBitmap, MergeBitm
 from tests.model.disks import SECTOR, Bitmap, Disk, Job, KiB, MiB, Pace, State
 from tests.model.guest import Discard, Read, Resize, Write, WriteZeroes
 from tests.model.machine import Kill, Restart, Transaction
-from tests.model.setups import setups
+from tests.model.setups import CLUSTERS, setups
 from tests.model.source import Operation, Program
 from tests.model.world import Setup, World
 
