@@ -86,7 +86,7 @@ def test_what_qemu_compressed_is_read_in_one_request(tmp_path: Path, options: st
     run(body)
 
 
-def test_a_cluster_that_has_a_place_ends_a_request_there(tmp_path: Path) -> None:
+def test_a_cluster_that_has_a_place_ends_a_request_after_what_qemu_has_in_flight(tmp_path: Path) -> None:
     image, _, _ = _create(tmp_path, OPTIONS["default"])
     text = b"old" + bytes(CLUSTER - 3)
 
@@ -98,8 +98,8 @@ def test_a_cluster_that_has_a_place_ends_a_request_there(tmp_path: Path) -> None
             assert caught.value.errno == errno.EIO
             assert bytes(await node.pread(0, 3)) == b"new"
             assert bytes(await node.pread(5 * CLUSTER, 3)) == b"old"
-            held = [(await node.is_allocated(number * CLUSTER, CLUSTER))[0] for number in range(8)]
-            assert held == [True] * 6 + [False] * 2
+            held = [(await node.is_allocated(number * CLUSTER, CLUSTER))[0] for number in range(16)]
+            assert held == [True] * (5 + 1 + 8) + [False] * 2
 
     run(body)
     check(image)
