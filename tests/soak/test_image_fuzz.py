@@ -1,4 +1,4 @@
-"""Damaged qcow2 images: tools and engine give an answer or one error, in time and with modest memory, and no traceback.
+"""Damaged images: tools and engine give an answer or one error, in time and with modest memory, and no traceback.
 
 `BACKCHECK_SEED=N` repeats, from the image on that a run printed as `seed N`.
 """
@@ -9,27 +9,30 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.qcow2.qemu import needs_qemu
-from tests.soak.damage import Seed, damaged, make_seeds
+from tests.soak import seeds_others, seeds_qcow2
+from tests.soak.damage import Seed, damaged
 from tests.soak.lines import Line
 from tests.soak.watched import Watched, connected, engine
 
 IMAGES = 10_000
+"""Of qcow2; of all other formats together a fifth."""
 FOR_ONE_ENGINE = 250
 STATUSES = (0, 1, 2, 3, 4, 63)
 """Of backcheck-img: fine, an error or a difference, corruption, leaks, cannot be read, nothing to check."""
 COMMANDS = (
-    ("info", "-f", "qcow2", "IMAGE"),
+    ("info", "-f", "FORMAT", "IMAGE"),
     ("info", "--backing-chain", "--output=json", "IMAGE"),
     ("map", "IMAGE"),
     ("map", "--output=json", "IMAGE"),
     ("check", "IMAGE"),
-    ("compare", "-f", "qcow2", "IMAGE", "SEED"),
+    ("compare", "-f", "FORMAT", "IMAGE", "SEED"),
     ("check", "-q", "-r", "all", "IMAGE"),
     ("check", "-r", "leaks", "--output=json", "IMAGE"),
 )
@@ -51,10 +54,21 @@ GUEST = (
 )
 
 
-@pytest.fixture(name="seeds", scope="module")
-def _seeds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Seed]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Sound images, in a folder, and how many damaged ones to make of them."""
+
+    folder: Path
+    seeds: list[Seed]
+    images: int
+
+
+@pytest.fixture(name="family", scope="module", params=["qcow2", "others"])
+def _family(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Family:
     folder = tmp_path_factory.mktemp("seeds")
-    return folder, make_seeds(folder)
+    if request.param == "qcow2":
+        return Family(folder=folder, seeds=seeds_qcow2.make_seeds(folder), images=IMAGES)
+    return Family(folder=folder, seeds=seeds_others.make_seeds(folder), images=IMAGES // 5)
 
 
 class Tools:
@@ -85,21 +99,19 @@ def folder_with_seeds(seeds: Path, tmp_path: Path) -> Path:
 
 
 @needs_qemu
-def test_tools(
-    seeds: tuple[Path, list[Seed]], tmp_path: Path, first_seed: int, repetitions: Callable[[int], int], soak: bool
-) -> None:
+def test_tools(family: Family, tmp_path: Path, first_seed: int, repetitions: Callable[[int], int], soak: bool) -> None:
     """In a soak all commands see each image, else one of them."""
-    folder = folder_with_seeds(seeds[0], tmp_path)
+    folder = folder_with_seeds(family.folder, tmp_path)
     image = folder / "image"
     tools = Tools(folder)
     try:
-        for number in range(first_seed, first_seed + repetitions(IMAGES)):
+        for number in range(first_seed, first_seed + repetitions(family.images)):
             generator = random.Random(number)
-            seed = generator.choice(seeds[1])
+            seed = generator.choice(family.seeds)
             content = damaged(seed, generator)
             image.write_bytes(content)
             for command in COMMANDS if soak else [generator.choice(COMMANDS)]:
-                names = {"IMAGE": "image", "SEED": seed.name}
+                names = {"IMAGE": "image", "SEED": seed.name, "FORMAT": seed.format}
                 words = [names.get(word, word) for word in command]
                 status, complaint = tools.run(words)
                 context = f"seed {number}, {seed.name}: {' '.join(words)}: {complaint}{tools.program.said()}"
@@ -112,12 +124,12 @@ def test_tools(
 
 
 @needs_qemu
-def test_engine(seeds: tuple[Path, list[Seed]], tmp_path: Path, first_seed: int, soak: bool) -> None:
+def test_engine(family: Family, tmp_path: Path, first_seed: int, soak: bool) -> None:
     peak = 0
-    rest = list(range(first_seed, first_seed + (IMAGES if soak else FOR_ONE_ENGINE)))
+    rest = list(range(first_seed, first_seed + (family.images if soak else FOR_ONE_ENGINE)))
     while rest:
-        folder = folder_with_seeds(seeds[0], tmp_path)
-        peak = max(peak, _play(folder, seeds[1], rest[:FOR_ONE_ENGINE]))
+        folder = folder_with_seeds(family.folder, tmp_path)
+        peak = max(peak, _play(folder, family.seeds, rest[:FOR_ONE_ENGINE]))
         del rest[:FOR_ONE_ENGINE]
         shutil.rmtree(folder)
     print(f"peak {peak >> 20} MiB")
@@ -135,7 +147,7 @@ def _play(folder: Path, seeds: list[Seed], numbers: list[int]) -> int:
                 seed = generator.choice(seeds)
                 (folder / "image").write_bytes(damaged(seed, generator))
                 try:
-                    _use(line, generator)
+                    _use(line, seed.format, generator)
                 except (AssertionError, OSError) as error:
                     raise AssertionError(f"seed {number}, {seed.name}: {error}\n{program.said()}") from error
             peak = program.expect_modest()
@@ -146,10 +158,10 @@ def _play(folder: Path, seeds: list[Seed], numbers: list[int]) -> int:
         program.end()
 
 
-def _use(line: Line, generator: random.Random) -> None:
+def _use(line: Line, driver: str, generator: random.Random) -> None:
     """Add the image, let a guest and perhaps a job use it, and remove it."""
     image = {"driver": "file", "filename": "image"}
-    options: dict[str, Any] = {"driver": "qcow2", "node-name": "n", "file": image}
+    options: dict[str, Any] = {"driver": driver, "node-name": "n", "file": image}
     if generator.random() < 0.2:
         options["read-only"] = True
     if "error" in line.ask("blockdev-add", options):
