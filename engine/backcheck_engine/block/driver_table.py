@@ -27,6 +27,7 @@ _DRIVERS: dict[str, str] = {
     "raw": f"{_HERE}.format.raw:RawDriver",
     "snapshot-access": f"{_HERE}.filter.snapshot_access:SnapshotAccessDriver",
     "throttle": f"{_HERE}.filter.throttle:ThrottleDriver",
+    "vmdk": f"{_HERE}.format.vmdk.driver:VmdkDriver",
 }
 
 _PROTOCOLS: dict[str, str] = {

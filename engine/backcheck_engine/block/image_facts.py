@@ -26,8 +26,6 @@ def image_facts(node: "Node") -> JsonObject:
     if driver_info is not None:
         if driver_info.cluster_size:
             info["cluster-size"] = driver_info.cluster_size
-        if driver_info.needs_compressed_writes:
-            info["compressed"] = True
         info["dirty-flag"] = driver_info.is_dirty
     specific = node.driver.specific_info()
     if specific is not None:

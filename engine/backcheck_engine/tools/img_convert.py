@@ -11,7 +11,7 @@ from backcheck_engine.errors import BlockError, EngineError
 from backcheck_engine.qemu_io.numbers import parse_integer
 from backcheck_engine.tools.command_line import Given, Option
 from backcheck_engine.tools.convert_bitmaps import check_source, check_target, copy_bitmaps
-from backcheck_engine.tools.convert_copy import Copy, CopyPlan, Layout
+from backcheck_engine.tools.convert_copy import PIECE, Copy, CopyPlan, Layout
 from backcheck_engine.tools.creation_options import asks_for_help, help_text, texts
 from backcheck_engine.tools.image_options import CACHE_MODES, CacheMode
 from backcheck_engine.tools.images import ImageName, Images, opened_images
@@ -114,6 +114,7 @@ async def run(invocation: Invocation) -> int:
             _check_size(target, destination, total)
             has_backing = target.backing is not None or "backing_file" in target.options
             layout = Layout(is_new=not target.exists, has_backing=has_backing)
+            plan = _fitted(plan, destination)
             await Copy(plan, layout, backends, destination, progress).run()
             if with_bitmaps:
                 nodes = backends[0].inserted_node(), destination.inserted_node()
@@ -252,6 +253,18 @@ async def _create(images: Images, target: Target, size: int) -> None:
         raise ToolError(
             f"{target.name.text}: error while converting {target.format}: {error}", hint=error.hint
         ) from error
+
+
+def _fitted(plan: CopyPlan, destination: "BlockBackend") -> CopyPlan:
+    """The plan with what the target's format wants. Raises ToolError where that cannot be compressed into."""
+    info = destination.inserted_node().driver.info()
+    if info is not None and info.needs_compressed_writes:
+        plan = replace(plan, compress=True)
+    if plan.compress and info is None:
+        raise ToolError("could not get block driver info")
+    if plan.compress and info is not None and not 0 < info.cluster_size <= PIECE:
+        raise ToolError("invalid cluster size")
+    return plan
 
 
 def _check_size(target: Target, destination: "BlockBackend", total: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from backcheck_engine.drivers.creation import file as file_creation
 from backcheck_engine.drivers.format.qcow import create as qcow_creation
 from backcheck_engine.drivers.format.qcow2 import create as qcow2_creation
+from backcheck_engine.drivers.format.vmdk import create as vmdk_creation
 from backcheck_engine.errors import BlockError, OptionError
 
 if TYPE_CHECKING:
@@ -24,11 +25,10 @@ _CREATORS: dict[str, Callable[[Graph, JsonObject], Awaitable[None]]] = {
     "file": _create_file,
     "qcow": qcow_creation.create_from_qapi,
     "qcow2": qcow2_creation.create_from_qapi,
+    "vmdk": vmdk_creation.create_from_qapi,
 }
 
-_CREATABLE_IN_QEMU = frozenset(
-    ["gluster", "luks", "nfs", "parallels", "qed", "rbd", "ssh", "vdi", "vhdx", "vmdk", "vpc"]
-)
+_CREATABLE_IN_QEMU = frozenset(["gluster", "luks", "nfs", "parallels", "qed", "rbd", "ssh", "vdi", "vhdx", "vpc"])
 
 
 def check_blockdev_create(options: JsonObject) -> None:

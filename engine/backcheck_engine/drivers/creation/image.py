@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine import release
 from backcheck_engine.block.filenames import relative_to_image
+from backcheck_engine.block.probing import RAW
 from backcheck_engine.drivers.creation.options import CreateOptions
 from backcheck_engine.drivers.creation.registry import check_names, check_protocol, create_options, format_creator
 from backcheck_engine.errors import BlockError, EngineError, OptionError
@@ -112,11 +113,12 @@ async def _look_at_backing(
 
 
 def _without_format(detected: str, values: CreateOptions, warn: Callable[[str], None] | None) -> None:
-    """A backing file without a format: an error since 6.1, a warning before."""
+    """A backing file without a format: an error since 6.1; before, a warning, and what was detected unless it is raw."""
     if release.current() >= release.QEMU_7_2:
         refused = BlockError("Backing file specified without backing format", errno.EINVAL)
         refused.hint = f"Detected format of {detected}."
         raise refused
     if warn is not None:
         warn(f"Deprecated use of backing file without explicit backing format (detected format of {detected})")
-    values.set("backing_fmt", detected)
+    if detected != RAW:
+        values.set("backing_fmt", detected)

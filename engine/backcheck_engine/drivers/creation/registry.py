@@ -14,6 +14,7 @@ from backcheck_engine.drivers.creation import file as file_creation
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, merge_tables
 from backcheck_engine.drivers.format.qcow import create as qcow_creation
 from backcheck_engine.drivers.format.qcow2 import create as qcow2_creation
+from backcheck_engine.drivers.format.vmdk import create as vmdk_creation
 from backcheck_engine.errors import BlockError, OptionError
 
 if TYPE_CHECKING:
@@ -33,9 +34,13 @@ _FORMATS: dict[str, tuple[Sequence[CreateOption], Creator]] = {
     "qcow": (qcow_creation.OPTIONS, qcow_creation.create_from_options),
     "qcow2": (qcow2_creation.OPTIONS, qcow2_creation.create_from_options),
     "raw": ((SIZE,), _create_raw),
+    "vmdk": (vmdk_creation.OPTIONS, vmdk_creation.create_from_options),
     "file": (file_creation.OPTIONS, _create_raw),
     "nbd": (export_creation.OPTIONS, export_creation.create_from_options),
 }
+
+_SINCE = {"keep_data_file": release.QEMU_11_1, "toolsversion": release.Release("6.2")}
+"""Options that not all releases have."""
 
 _NBD = frozenset(["nbd", "nbd+tcp", "nbd+unix"])
 
@@ -44,7 +49,6 @@ _CREATABLE_IN_QEMU = frozenset(
         "qed",
         "vdi",
         "vhdx",
-        "vmdk",
         "vpc",
         "parallels",
         "luks",
@@ -162,8 +166,8 @@ def _foreign_protocol(filename: str) -> str | None:
 def create_options(format_name: str, filename: str | None = None) -> tuple[CreateOption, ...]:
     """The options for creating an image: the format's, and with a filename also its protocol's."""
     table, _ = format_creator(format_name)
-    if release.current() < release.QEMU_11_1:
-        table = [option for option in table if option.name != "keep_data_file"]
+    now = release.current()
+    table = [option for option in table if now >= _SINCE.get(option.name, now)]
     if filename is None:
         return tuple(table)
     check_protocol(filename)

@@ -1,0 +1,183 @@
+"""Writing: in place where there is a place, else into new grains at the end of the extent's file.
+
+A grain is written whole before its table names it. Compressed grains are written whole and once.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from backcheck_engine.block.io_threads import run_in_thread
+from backcheck_engine.block.request import SECTOR_SIZE, Buffer
+from backcheck_engine.complaints import complain
+from backcheck_engine.drivers.format.vmdk.extent import ZEROED_ENTRY, Kind, SparseExtent
+from backcheck_engine.drivers.format.vmdk.header import pack_directory_place
+from backcheck_engine.drivers.format.vmdk.packing import pack_all
+from backcheck_engine.errors import BlockError
+
+if TYPE_CHECKING:
+    from backcheck_engine.drivers.format.vmdk.extent import Extent, Span
+    from backcheck_engine.drivers.format.vmdk.image import Image
+
+_END_OF_GRAINS: Final = (2**32 - 1) * SECTOR_SIZE
+"""Tables cannot name what lies beyond."""
+_COPY_BYTES: Final = 1024 * 1024
+
+
+class Writer:
+    """Writes to one image."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    async def write(self, offset: int, data: Buffer) -> None:
+        """Write `data` to the disk. Raises BlockError."""
+        view = memoryview(data)
+        while len(view):
+            extent = self._image.extent_at(offset)
+            part = view[: extent.end - offset]
+            if extent.is_packed:
+                done = await self._write_packed(extent, offset - extent.start, part)
+            else:
+                done = await self._write_plain(extent, offset - extent.start, part)
+            view, offset = view[done:], offset + done
+            await self._image.renew_cid()
+
+    async def write_zeroes(self, offset: int, length: int) -> None:
+        """Make whole grains zeroed ones. Raises ENOTSUP, having changed nothing, where there are no such grains."""
+        end = offset + length
+        async with self._image.lock:
+            for extent, at, span in await self._spans_to_zero(offset, end):
+                if span.kind is not Kind.ZEROED:
+                    await self._set_entries(extent, at, [ZEROED_ENTRY] * (span.length // extent.grain_size))
+        await self._image.renew_cid()
+
+    async def _spans_to_zero(self, offset: int, end: int) -> list[tuple[SparseExtent, int, Span]]:
+        spans: list[tuple[SparseExtent, int, Span]] = []
+        while offset < end:
+            extent = self._image.extent_at(offset)
+            if not isinstance(extent, SparseExtent) or not extent.has_zeroed_grains:
+                raise BlockError.from_errno(errno.ENOTSUP)
+            at = offset - extent.start
+            span = await extent.locate(at, end - offset)
+            if span.kind is Kind.PACKED:
+                raise _written_before()
+            if at % extent.grain_size or span.length % extent.grain_size:
+                raise BlockError.from_errno(errno.ENOTSUP)
+            await self._check_table(extent, at)
+            spans.append((extent, at, span))
+            offset += span.length
+        return spans
+
+    # Grains as they are.
+
+    async def _write_plain(self, extent: Extent, offset: int, view: memoryview) -> int:
+        """Write the front of `view`, as much as lies together; how much that was."""
+        span = await extent.locate(offset, len(view))
+        if span.kind is not Kind.DATA:
+            async with self._image.lock:
+                # Somebody may have allocated it meanwhile.
+                span = await extent.locate(offset, len(view))
+                if span.kind is not Kind.DATA:
+                    assert isinstance(extent, SparseExtent)
+                    await self._allocate(extent, offset, view[: span.length], span.kind)
+                    return span.length
+        if extent.file.wants_debug_events:
+            await extent.file.debug_event("write_aio")
+        await extent.file.pwrite(span.host_offset, view[: span.length])
+        return span.length
+
+    async def _allocate(self, extent: SparseExtent, offset: int, view: memoryview, kind: Kind) -> None:
+        """Write what goes into grains of one table that have no place yet, all of that kind."""
+        size, file = extent.grain_size, extent.file
+        start, end = offset // size * size, -(-(offset + len(view)) // size) * size
+        await self._check_table(extent, offset)
+        host = await self._place(extent, end - start)
+        if kind is Kind.HOLE:
+            await self._image.check_parent()
+        try:
+            await self._fill(extent, host, start, offset - start, kind)
+            if file.wants_debug_events:
+                await file.debug_event("write_aio")
+            await file.pwrite(host + offset - start, view)
+            done = offset + len(view) - start
+            await self._fill(extent, host + done, start + done, end - start - done, kind)
+            grains = range(host // SECTOR_SIZE, (host + end - start) // SECTOR_SIZE, size // SECTOR_SIZE)
+            await self._set_entries(extent, start, list(grains))
+        except BaseException:
+            extent.next_grain = host
+            raise
+
+    async def _place(self, extent: SparseExtent, length: int) -> int:
+        """Room for that much at the end of the extent's file. Raises EINVAL where tables cannot name it."""
+        host = extent.next_grain
+        if host + length > _END_OF_GRAINS:
+            raise BlockError.from_errno(errno.EINVAL)
+        if extent.footer_counts:
+            # What is written now comes after the footer, so that the header has to say where the directory is.
+            await extent.file.pwrite(*pack_directory_place(extent.header.directory_offset))
+            extent.footer_counts = False
+        extent.next_grain = host + length
+        return host
+
+    async def _fill(self, extent: SparseExtent, host: int, offset: int, length: int, kind: Kind) -> None:
+        """Write what a new grain has around the data that it is made for."""
+        backing = self._image.node.overlaid
+        if not length:
+            return
+        if kind is Kind.ZEROED or backing is None:
+            await extent.file.pwrite_zeroes(host, length)
+            return
+        for at in range(0, length, _COPY_BYTES):
+            piece = min(_COPY_BYTES, length - at)
+            await extent.file.pwrite(host + at, await backing.pread(extent.start + offset + at, piece))
+
+    async def _check_table(self, extent: SparseExtent, offset: int) -> None:
+        """Raise EINVAL where no table could name a grain; QEMU writes it over the header."""
+        if await extent.tables.table(offset // extent.header.table_coverage) is None:
+            raise BlockError.from_errno(errno.EINVAL)
+
+    async def _set_entries(self, extent: SparseExtent, offset: int, sectors: list[int]) -> None:
+        index, within = divmod(offset, extent.header.table_coverage)
+        await extent.tables.set_entries(index, within // extent.grain_size, sectors)
+
+    # Compressed grains.
+
+    async def _write_packed(self, extent: Extent, offset: int, view: memoryview) -> int:
+        """Write the first grains of `view` that have no place, as many as lie together; how many bytes that was."""
+        assert isinstance(extent, SparseExtent)
+        size = extent.grain_size
+        async with self._image.lock:
+            span = await extent.locate(offset, len(view))
+            if span.kind is Kind.PACKED:
+                raise _written_before()
+            view = view[: span.length]
+            is_whole = not len(view) % size or offset + len(view) == extent.size
+            if offset % size or not is_whole or not extent.has_markers:
+                raise BlockError.from_errno(errno.EINVAL)
+            await self._check_table(extent, offset)
+            grains = await run_in_thread(pack_all, extent.start + offset, view, size)
+            host = await self._place(extent, sum(map(len, grains)))
+            try:
+                await self._store_packed(extent, offset, host, grains)
+            except BaseException:
+                extent.next_grain = host
+                raise
+        return len(view)
+
+    async def _store_packed(self, extent: SparseExtent, offset: int, host: int, grains: list[bytes]) -> None:
+        if extent.file.wants_debug_events:
+            await extent.file.debug_event("write_compressed")
+        await extent.file.pwrite(host, b"".join(grains))
+        sectors = []
+        for grain in grains:
+            sectors.append(host // SECTOR_SIZE)
+            host += len(grain)
+        await self._set_entries(extent, offset, sectors)
+
+
+def _written_before() -> BlockError:
+    """The error of a second write to a compressed grain."""
+    complain("Could not write to allocated cluster for streamOptimized")
+    return BlockError.from_errno(errno.EIO)
