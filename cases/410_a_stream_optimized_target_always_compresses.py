@@ -7,7 +7,6 @@ from backcheck import Case, KiB, MiB, case
     rules=["CMP-12", "CMP-13", "CMP-07"],
     groups=["compress", "error", "target"],
     requires=["driver:vmdk"],
-    not_on={"engine": "it has no vmdk"},
 )
 def run(t: Case) -> None:
     source = t.image("disk0.img", size=4 * MiB)

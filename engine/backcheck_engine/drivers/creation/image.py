@@ -113,7 +113,7 @@ async def _look_at_backing(
 
 
 def _without_format(detected: str, values: CreateOptions, warn: Callable[[str], None] | None) -> None:
-    """A backing file without a format: an error since 6.1; before, a warning, and what was detected unless it is raw."""
+    """A backing file without a format: an error since 6.1; before, a warning, and what was detected if not raw."""
     if release.current() >= release.QEMU_7_2:
         refused = BlockError("Backing file specified without backing format", errno.EINVAL)
         refused.hint = f"Detected format of {detected}."
