@@ -1,7 +1,8 @@
 """The compressed clusters of a qcow2 image, found by the specification alone, and what must hold of each.
 
 That is: the stream expands to the guest's data (zeroes behind the disk's end), a deflate stream refers back 4 KiB at
-most, its descriptor counts no sector more than it needs, and no two streams touch the same byte.
+most, a zstd frame says how long its content is (readers that expand it in one go need that), the descriptor counts no
+sector more than the stream needs, and no two streams touch the same byte.
 """
 
 import struct
@@ -93,6 +94,7 @@ def expect_strict(path: Path, content: bytes) -> list[int]:
 def _expand(cluster: CompressedCluster, image: CompressedImage) -> tuple[bytes, int, list[int]]:
     """(the data, how long the stream is, the distances beyond the window)."""
     if image.zstd:
+        assert zstandard.frame_content_size(cluster.packed) == image.cluster_size
         reader = zstandard.ZstdDecompressor().decompressobj()
         data = reader.decompress(cluster.packed)
         return data, len(cluster.packed) - len(reader.unused_data), []

@@ -1,12 +1,11 @@
 """Who writes and reads compressed images here: the engine, its tools, and a reader with a strict window."""
 
-import importlib.util
 from collections.abc import Iterator
 
 import pytest
 
 from tests.compression.machine import Machine
-from tests.compression.strict_reader import StrictReader
+from tests.compression.strict_reader import StrictReader, is_installed
 from tests.monitor.program import Peer, running
 from tests.tools.programs import Bundled
 
@@ -31,7 +30,7 @@ def machine() -> Iterator[Machine]:
 @pytest.fixture(scope="session")
 def strict_reader() -> Iterator[StrictReader]:
     """A reader of another project that follows a deflate stream 4 KiB back and no farther."""
-    if importlib.util.find_spec("dissect") is None or importlib.util.find_spec("dissect.hypervisor") is None:
+    if not is_installed():
         pytest.skip("dissect.hypervisor is not installed: pip install -e '.[test]'")
     reader = StrictReader()
     yield reader

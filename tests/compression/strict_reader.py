@@ -1,6 +1,7 @@
 """dissect.hypervisor as a witness: in a process of its own, with little memory and a deadline."""
 
 import hashlib
+import importlib.util
 import json
 import select
 import subprocess
@@ -9,6 +10,11 @@ from pathlib import Path
 
 PROGRAM = Path(__file__).with_name("dissect_reader.py")
 DEADLINE_S = 60
+
+
+def is_installed() -> bool:
+    """Whether there is such a reader; nothing of it is imported here."""
+    return all(importlib.util.find_spec(name) is not None for name in ("dissect", "dissect.hypervisor"))
 
 
 class StrictReader:

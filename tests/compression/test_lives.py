@@ -9,8 +9,9 @@ import pytest
 
 from backcheck.sizes import KiB
 from tests.compression.beside import expect_alike
+from tests.compression.clusters import expect_strict
 from tests.compression.disks import LAYOUTS, NEAR, NOISE, PART_SIZE, TAIL, TEXT_A, TEXT_B, TEXT_C, TEXT_D, make_disk
-from tests.compression.lives import Step, do
+from tests.compression.lives import Step, Verb, do
 from tests.qcow2.qemu import needs_qemu, qemu_img
 from tests.tools.programs import Bundled
 
@@ -70,3 +71,24 @@ def test_it_is_right_after_each_step(layout: str, tmp_path: Path, bundled: Bundl
     ]
     expect_alike(overlay, do("engine", overlay, content.ljust(size, b"\0"), steps), bundled)
     expect_alike(image, content, bundled)
+
+
+@pytest.mark.parametrize("verb", ["discard", "zero", "write"])
+def test_nothing_is_put_beside_what_is_gone(verb: Verb, tmp_path: Path, bundled: Bundled) -> None:
+    """A host cluster that its last compressed cluster has left may hold other data by then.
+
+    QEMU (5.2 to 11.1) puts the next compressed cluster there all the same, and over that data.
+    """
+    image = tmp_path / "disk.qcow2"
+    qemu_img("create", "-q", "-f", "qcow2", image, str(16 * PART_SIZE))
+    steps = [
+        Step(verb="compress", offset=0, length=PART_SIZE, pattern=0x11),
+        Step(verb=verb, offset=0, length=PART_SIZE),
+        Step(verb="write", offset=2 * PART_SIZE, length=PART_SIZE, pattern=0x22),
+        Step(verb="write", offset=4 * PART_SIZE, length=PART_SIZE, pattern=0x33),
+        Step(verb="compress", offset=6 * PART_SIZE, length=PART_SIZE, pattern=0x44),
+        Step(verb="compress", offset=8 * PART_SIZE, length=PART_SIZE, pattern=0x55),
+    ]
+    content = do("engine", image, bytes(16 * PART_SIZE), steps)
+    expect_alike(image, content, bundled)
+    assert expect_strict(image, content) == [6 * PART_SIZE, 8 * PART_SIZE]
