@@ -182,7 +182,7 @@ def make_text(
         cid=cid,
         parent_cid=parent_cid,
         create_type=create_type,
-        parent="" if parent is None else f'parentFileNameHint="{parent}"\n',
+        parent="" if parent is None else f'parentFileNameHint="{parent}"',
         extents="".join(f"{extent}\n" for extent in extents),
         hardware=hardware,
         cylinders=cylinders,

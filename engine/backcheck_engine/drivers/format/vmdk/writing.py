@@ -153,8 +153,9 @@ class Writer:
             if span.kind is Kind.PACKED:
                 raise _written_before()
             view = view[: span.length]
-            is_whole = not len(view) % size or offset + len(view) == extent.size
-            if offset % size or not is_whole or not extent.has_markers:
+            if offset + len(view) < extent.size:
+                view = view[: len(view) // size * size]
+            if offset % size or not len(view) or not extent.has_markers:
                 raise BlockError.from_errno(errno.EINVAL)
             await self._check_table(extent, offset)
             grains = await run_in_thread(pack_all, extent.start + offset, view, size)
