@@ -7,7 +7,6 @@ from backcheck import Case, MiB, case
     rules=["TGT-19", "ERR-13", "ERR-34", "TGT-03"],
     groups=["error", "target", "quick"],
     requires=["driver:vpc", "driver:vmdk"],
-    not_on={"engine": "it does not create vpc"},
 )
 def run(t: Case) -> None:
     base = t.image("base.img", size=2 * MiB)

@@ -7,7 +7,6 @@ from backcheck import Case, KiB, MiB, between, case
     rules=["CMP-10", "CMP-11", "CMP-01", "POL-02"],
     groups=["compress", "error", "target"],
     requires=["driver:qcow", "driver:vmdk"],
-    not_on={"engine": "it has neither qcow nor vmdk"},
 )
 def run(t: Case) -> None:
     source = t.image("disk0.img", size=4 * MiB)

@@ -1,5 +1,6 @@
 """All drivers by name, as text: `block` itself imports none, and a driver's module is loaded when it is first used."""
 
+import errno
 import importlib
 import os
 import stat
@@ -22,11 +23,14 @@ _DRIVERS: dict[str, str] = {
     "nbd": f"{_HERE}.protocol.nbd:NbdDriver",
     "null-aio": f"{_HERE}.protocol.null:NullAioDriver",
     "null-co": f"{_HERE}.protocol.null:NullCoDriver",
+    "qed": f"{_HERE}.format.header_only.driver:QedDriver",
     "qcow": f"{_HERE}.format.qcow.driver:QcowDriver",
     "qcow2": f"{_HERE}.format.qcow2.driver:Qcow2Driver",
     "raw": f"{_HERE}.format.raw:RawDriver",
     "snapshot-access": f"{_HERE}.filter.snapshot_access:SnapshotAccessDriver",
     "throttle": f"{_HERE}.filter.throttle:ThrottleDriver",
+    "vdi": f"{_HERE}.format.header_only.driver:VdiDriver",
+    "vpc": f"{_HERE}.format.header_only.driver:VpcDriver",
     "vmdk": f"{_HERE}.format.vmdk.driver:VmdkDriver",
 }
 
@@ -41,6 +45,11 @@ _PROTOCOLS: dict[str, str] = {
     "null-co": "null-co",
 }
 """What a filename may start with, and the driver for it."""
+
+_ONLY_IN_QEMU = frozenset(
+    ["bochs", "cloop", "dmg", "luks", "parallels", "vhdx", "vvfat"],
+)
+"""Formats of a QEMU that have no driver here."""
 
 _INTERNAL = ("backup-top",)
 """Not for users to ask for."""
@@ -58,6 +67,18 @@ def driver_class(name: str) -> type[Driver] | None:
         return None
     module, class_name = place.split(":")
     return cast("type[Driver]", getattr(importlib.import_module(module), class_name))
+
+
+def unknown_driver(name: str) -> BlockError:
+    """The error for a driver that there is not: QEMU's, or ours for a format that a QEMU has."""
+    if name in _ONLY_IN_QEMU:
+        return not_implemented(name)
+    return BlockError(f"Unknown driver '{name}'", errno.ENOENT)
+
+
+def not_implemented(name: str, code: int = errno.ENOTSUP) -> BlockError:
+    """The error for what would need the data of a format that a QEMU has and the engine has not."""
+    return BlockError(f"backcheck-engine does not implement the format '{name}' yet", code)
 
 
 def driver_name_for(filename: str, *, allow_prefix: bool = True) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine.block.child import ChildRole
 from backcheck_engine.block.driver import Driver, DriverKind
-from backcheck_engine.block.driver_table import driver_class, driver_name_for
+from backcheck_engine.block.driver_table import driver_class, driver_name_for, unknown_driver
 from backcheck_engine.block.filenames import JSON_PREFIX, parse_json_filename, relative_to_image
 from backcheck_engine.block.generic_options import Inherited, settings_for_children, take_generic
 from backcheck_engine.block.key_order import in_qemu_order
@@ -192,7 +192,7 @@ class _Opening:
         if name is not None:
             chosen = driver_class(name)
             if chosen is None:
-                raise BlockError(f"Unknown driver '{name}'", errno.ENOENT)
+                raise unknown_driver(name)
         protocol = self.inherited.protocol if chosen is None else _is_protocol_level(chosen)
         if not protocol:
             return chosen
@@ -253,7 +253,7 @@ class _Opening:
         self.node.probed = True
         chosen = driver_class(name)
         if chosen is None:
-            raise BlockError(f"Unknown driver '{name}'", errno.ENOENT)
+            raise unknown_driver(name)
         return chosen
 
     # The node.

@@ -12,6 +12,7 @@ from backcheck_engine.block.filenames import protocol_of
 from backcheck_engine.drivers.creation import export as export_creation
 from backcheck_engine.drivers.creation import file as file_creation
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, merge_tables
+from backcheck_engine.drivers.format.header_only import create as header_only_creation
 from backcheck_engine.drivers.format.qcow import create as qcow_creation
 from backcheck_engine.drivers.format.qcow2 import create as qcow2_creation
 from backcheck_engine.drivers.format.vmdk import create as vmdk_creation
@@ -37,6 +38,7 @@ _FORMATS: dict[str, tuple[Sequence[CreateOption], Creator]] = {
     "vmdk": (vmdk_creation.OPTIONS, vmdk_creation.create_from_options),
     "file": (file_creation.OPTIONS, _create_raw),
     "nbd": (export_creation.OPTIONS, export_creation.create_from_options),
+    **header_only_creation.CREATORS,
 }
 
 _SINCE = {"keep_data_file": release.QEMU_11_1, "toolsversion": release.Release("6.2")}
@@ -46,10 +48,7 @@ _NBD = frozenset(["nbd", "nbd+tcp", "nbd+unix"])
 
 _CREATABLE_IN_QEMU = frozenset(
     [
-        "qed",
-        "vdi",
         "vhdx",
-        "vpc",
         "parallels",
         "luks",
         "nfs",

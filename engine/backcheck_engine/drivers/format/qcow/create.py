@@ -6,15 +6,14 @@ import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from backcheck_engine import release
 from backcheck_engine.block.backend import BlockBackend
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import SECTOR_SIZE
 from backcheck_engine.drivers.creation.file import chosen_extent_size
-from backcheck_engine.drivers.creation.new_file import delete_file_of, make_file, node_of, open_new_file
+from backcheck_engine.drivers.creation.new_file import make_file, node_of, open_new_file
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, OptionKind
 from backcheck_engine.drivers.format.qcow.header import ENTRY_BYTES, new_header
-from backcheck_engine.errors import BlockError, EngineError, OptionError
+from backcheck_engine.errors import BlockError, OptionError
 
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
@@ -49,10 +48,6 @@ async def create_from_options(graph: Graph, filename: str, options: CreateOption
     file = await open_new_file(graph, filename)
     try:
         await create_on_node(graph, file, size, options.text("backing_file"))
-    except EngineError:
-        if release.current() >= release.QEMU_7_2:
-            delete_file_of(file)
-        raise
     finally:
         await file.unref()
 
