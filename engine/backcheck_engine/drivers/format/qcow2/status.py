@@ -59,7 +59,9 @@ async def is_metadata_preallocated(image: Image) -> bool:
         if allocated is None or image.has_data_file:
             image.metadata_preallocated = False
         else:
-            limit = allocated // size * 11 // 10 + 1
+            held = allocated // size
+            # A ninth more, and at least two clusters: as QEMU has it.
+            limit = max(held * 10 // 9, held + 2)
             # A file that is not that long need not be counted.
             is_long = image.geometry.clusters(image.file.size) >= limit
             image.metadata_preallocated = is_long and await image.refcounts.count_used(limit) >= limit
