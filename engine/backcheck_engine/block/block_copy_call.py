@@ -24,7 +24,7 @@ TOGETHER_BYTES: Final = 2 * CHUNK_BYTES
 """How much is copied in one go."""
 WORKERS_TOGETHER: Final = 2
 """How many such copies are in flight."""
-COMPRESSED_BYTES: Final = 1024 * 1024
+COMPRESSED_BYTES: Final = 2 * 1024 * 1024
 """How much is compressed in one go."""
 WORKERS_COMPRESSING: Final = 3
 """How many such copies are in flight: one is read or written while two are compressed."""

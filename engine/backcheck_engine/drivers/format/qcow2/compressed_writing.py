@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from backcheck_engine.drivers.format.qcow2.image import Image
     from backcheck_engine.drivers.format.qcow2.writing import Writer
 
-_BYTES_FOR_A_THREAD: Final = 256 * 1024
+_BYTES_FOR_A_THREAD: Final = 512 * 1024
 """How much a thread compresses before it is another's turn."""
 _CLUSTERS_IN_FLIGHT: Final = 8
 """How many clusters of one request QEMU compresses at a time."""
