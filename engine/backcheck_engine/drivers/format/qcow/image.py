@@ -125,8 +125,7 @@ class Image:
             length = self._l1.entries * ENTRY_BYTES
             await self.file.pwrite_zeroes(self._l1.offset, length)
             self._tables.forget()
-            end = -(-(self._l1.offset + length) // SECTOR_SIZE) * SECTOR_SIZE
-            await self.file.truncate(end, exact=False)
+            await self.file.truncate(self._l1.offset + length, exact=False)
 
     async def event(self, name: str) -> None:
         """Report a BlkdebugEvent where somebody wants them."""

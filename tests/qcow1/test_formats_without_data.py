@@ -1,0 +1,135 @@
+"""qed, vdi and vpc: images are made as QEMU makes them and can be looked at; nobody can use their data."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from backcheck_engine.block.graph import Graph
+from backcheck_engine.block.opening import open_node
+from backcheck_engine.drivers.creation import create_options, help_lines
+from backcheck_engine.errors import BlockError, EngineError
+from tests.qcow1.disks import make, opened
+from tests.qcow2.qemu import needs_qemu, qemu_img, run, tool
+
+KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
+TiB = 1 << 40
+RANDOM = {"qed": (), "vdi": ((0x188, 32),), "vpc": ((24, 4), (64, 20), (-488, 4), (-448, 20))}
+"""Where the file has a time, an identity and what is computed from them."""
+IMAGES: list[tuple[str, int, dict[str, str]]] = [
+    ("qed", 4 * MiB, {}),
+    ("qed", 1000, {"cluster_size": "4k", "table_size": "2"}),
+    ("qed", 0, {}),
+    ("vdi", 4 * MiB, {}),
+    ("vdi", 5000 * KiB, {"static": "on"}),
+    ("vdi", 100 * GiB, {}),
+    ("vdi", 0, {}),
+    ("vpc", 4 * MiB, {}),
+    ("vpc", 4 * MiB, {"force_size": "on"}),
+    ("vpc", 512, {}),
+    ("vpc", 0, {}),
+    ("vpc", 600 * MiB, {}),
+    ("vpc", 40 * GiB, {}),
+    ("vpc", TiB, {}),
+]
+REFUSED: list[tuple[str, int, dict[str, str]]] = [
+    ("qed", 1, {"cluster_size": "2k"}),
+    ("qed", 1, {"table_size": "3"}),
+    ("qed", 4096 * TiB, {}),
+    ("vdi", 4096 * TiB, {}),
+    ("vpc", 2 * TiB, {}),
+    ("vpc", 1, {"subformat": "nope"}),
+]
+
+
+def _given(options: dict[str, str]) -> list[str]:
+    return [text for name, value in options.items() for text in ("-o", f"{name}={value}")]
+
+
+def _without_random(format_name: str, data: bytes) -> bytes:
+    plain = bytearray(data)
+    for place, length in RANDOM[format_name]:
+        plain[place % len(plain) : place % len(plain) + length] = bytes(length)
+    return bytes(plain)
+
+
+@needs_qemu
+@pytest.mark.parametrize(("format_name", "size", "options"), IMAGES)
+def test_it_is_the_file_that_qemu_makes(tmp_path: Path, format_name: str, size: int, options: dict[str, str]) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    make(ours, size, format_name, **options)
+    qemu_img("create", "-q", "-f", format_name, *_given(options), theirs, str(size))
+    assert _without_random(format_name, ours.read_bytes()) == _without_random(format_name, theirs.read_bytes())
+
+    async def body() -> int:
+        node = await open_node(Graph(), {"driver": format_name}, filename=str(ours))
+        try:
+            return node.size
+        finally:
+            await node.unref()
+
+    assert f'"virtual-size": {run(body)},' in qemu_img("info", "--output=json", "-f", format_name, ours)
+
+
+@needs_qemu
+@pytest.mark.parametrize(("format_name", "size", "options"), REFUSED)
+def test_it_is_refused_in_qemus_words(tmp_path: Path, format_name: str, size: int, options: dict[str, str]) -> None:
+    image = tmp_path / "image"
+    with pytest.raises(EngineError) as caught:
+        make(image, size, format_name, **options)
+    told = tool("qemu-img", "create", "-q", "-f", format_name, *_given(options), image, str(size)).stderr
+    assert told == f"qemu-img: {image}: {caught.value}\n"
+
+
+@needs_qemu
+@pytest.mark.parametrize("format_name", ["qed", "vdi", "vpc"])
+def test_the_options_are_qemus(format_name: str) -> None:
+    told = qemu_img("create", "-f", format_name, "-o", "help")
+    assert [line for line in told.splitlines() if line.startswith("  ")] == help_lines(create_options(format_name))
+
+
+@needs_qemu
+@pytest.mark.parametrize("place", range(0, 0x1C8, 23))
+@pytest.mark.parametrize("format_name", ["qed", "vdi", "vpc"])
+def test_damaged_headers(tmp_path: Path, format_name: str, place: int) -> None:
+    """Whatever a byte of the header is, the engine has an answer."""
+    image = tmp_path / "image"
+    make(image, 4 * MiB, format_name)
+    data = bytearray(image.read_bytes())
+    data[place] ^= 0x81
+    image.write_bytes(data)
+
+    async def body() -> None:
+        node = await open_node(Graph(), {"driver": format_name, "backing": None}, filename=str(image))
+        await node.unref()
+
+    with contextlib.suppress(BlockError):
+        run(body)
+
+
+@pytest.mark.parametrize("driver", ["qed", "vdi", "vpc", None])
+def test_nobody_can_use_it(tmp_path: Path, driver: str | None) -> None:
+    image, name = tmp_path / "image", driver or "vdi"
+    make(image, 4 * MiB, name)
+
+    async def body() -> None:
+        async with opened(image, driver=driver):
+            pytest.fail("it was opened for a user")
+
+    with pytest.raises(BlockError) as caught:
+        run(body)
+    assert str(caught.value) == f"backcheck-engine does not implement the format '{name}' yet"
+
+
+@pytest.mark.parametrize(("name", "magic"), [("vhdx", b"vhdxfile"), ("luks", b"LUKS\xba\xbe\0\1")])
+def test_what_another_format_has_is_not_raw(tmp_path: Path, name: str, magic: bytes) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(magic.ljust(MiB, b"\0"))
+
+    async def body() -> None:
+        async with opened(image, driver=None):
+            pytest.fail("it was opened")
+
+    with pytest.raises(BlockError) as caught:
+        run(body)
+    assert str(caught.value) == f"backcheck-engine does not implement the format '{name}' yet"
