@@ -36,7 +36,7 @@ def test_the_engine_reads_what_qemu_compressed(layout: str, tmp_path: Path, bund
     assert (converted.status, copy.read_bytes()) == (0, disk)
 
     copy.write_bytes(b"\xff" * len(disk))
-    machine.back_up(image, "qcow2", copy, "raw", compress=False)
+    assert not machine.back_up(image, "qcow2", copy, "raw", compress=False)
     assert copy.read_bytes() == disk
 
 

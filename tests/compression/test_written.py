@@ -26,12 +26,16 @@ from tests.compression.disks import (
 )
 from tests.compression.machine import Machine
 from tests.compression.strict_reader import StrictReader
-from tests.qcow2.qemu import check, needs_qemu, qemu_img
+from tests.qcow2.qemu import check, needs_qemu, qemu_img, qemu_io
 from tests.tools.programs import Bundled
 
 RELEASE = "10.0"
-WAYS = ("backup", "convert", "io")
-IMAGES = [(way, layout) for layout in LAYOUTS for way in WAYS if way == "convert" or layout != "2M"]
+IMAGES = [
+    *(("convert", layout) for layout in LAYOUTS),
+    *(("backup", layout) for layout in LAYOUTS if layout != "2M"),
+    *(("io", layout) for layout in ("64k", "512", "extended", "zstd")),
+]
+"""How each is written, and its layout."""
 
 
 class Written:
@@ -62,7 +66,7 @@ class Written:
             return
         self._run("img", "create", "-q", "-f", "qcow2", *given, str(image), str(size))
         if way == "backup":
-            self._machine.back_up(raw, "raw", image, "qcow2", compress=True)
+            assert not self._machine.back_up(raw, "raw", image, "qcow2", compress=True)
         else:
             self._run("io", "-f", "qcow2", "-c", f"write -c -s {raw} 0 {size}", str(image))
 
@@ -106,6 +110,22 @@ def test_it_keeps_the_window(way: str, layout: str, written: Written) -> None:
     # What comes again is compressed where a cluster is long enough to have it twice, and the window to see it.
     assert (NEAR in compressed) == (size > 3 * KiB)
     assert (FAR in compressed) == (size > 6 * KiB and read_clusters(image).zstd)
+
+
+@needs_qemu
+@pytest.mark.parametrize("taken", [0, 1, 16])
+def test_a_target_that_has_a_cluster_is_refused(taken: int, tmp_path: Path, machine: Machine) -> None:
+    """Wherever that lies among clusters that are copied together; it stays as it is."""
+    raw, image = tmp_path / "disk.raw", tmp_path / "disk.qcow2"
+    text = make_disk()[: 12 * KiB]
+    disk = (text * (PART_SIZE // len(text) + 1))[:PART_SIZE] * 24
+    raw.write_bytes(disk)
+    qemu_img("create", "-q", "-f", "qcow2", image, str(len(disk)))
+    qemu_io(image, f"write -P 0x55 {taken * PART_SIZE} {PART_SIZE}")
+    assert machine.back_up(raw, "raw", image, "qcow2", compress=True) == "Input/output error"
+    check(image)
+    qemu_io(image, f"read -P 0x55 {taken * PART_SIZE} {PART_SIZE}")
+    assert taken * PART_SIZE not in [cluster.guest_offset for cluster in read_clusters(image).clusters]
 
 
 @needs_qemu
