@@ -37,9 +37,9 @@ def chapters(cluster: int) -> list[list[Step]]:
             Step(verb="discard", offset=TEXT_C * part, length=cluster),
             Step(verb="discard", offset=NOISE * part, length=part),
             Step(verb="compress", offset=TEXT_C * part, length=cluster, pattern=0x66),
-            Step(verb="compress", offset=NOISE * part, length=part, pattern=0x77),
         ],
         [
+            Step(verb="compress", offset=NOISE * part, length=part, pattern=0x77),
             Step(verb="resize", length=size + part + 512),
             Step(verb="write", offset=size + 512, length=512, pattern=0x88),
         ],
@@ -70,7 +70,6 @@ def test_it_is_right_after_each_step(layout: str, tmp_path: Path, bundled: Bundl
         Step(verb="write", offset=len(content) - 100, length=200, pattern=0xBB),
     ]
     expect_alike(overlay, do("engine", overlay, content.ljust(size, b"\0"), steps), bundled)
-    expect_alike(image, content, bundled)
 
 
 @pytest.mark.parametrize("verb", ["discard", "zero", "write"])
