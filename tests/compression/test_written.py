@@ -32,8 +32,8 @@ from tests.tools.programs import Bundled
 RELEASE = "10.0"
 IMAGES = [
     *(("convert", layout) for layout in LAYOUTS),
-    *(("backup", layout) for layout in LAYOUTS if layout != "2M"),
-    *(("io", layout) for layout in ("64k", "512", "extended", "zstd")),
+    *(("backup", layout) for layout in ("64k", "512", "4k", "extended-16k-zstd")),
+    *(("io", layout) for layout in ("64k", "512", "zstd")),
 ]
 """How each is written, and its layout."""
 
