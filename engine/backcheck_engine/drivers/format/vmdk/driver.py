@@ -56,6 +56,9 @@ class VmdkDriver(Driver):
         """Store `data` as the image stores everything: streamOptimized compressed, the others not."""
         await self._writer.write(offset, data)
 
+    async def pwrite_compressed_together(self, offset: int, data: Buffer) -> int:
+        return await self._writer.write_together(offset, data)
+
     async def block_status(self, offset: int, length: int, want_zero: bool) -> BlockStatus:
         return await reading.block_status(self.image, offset, length)
 

@@ -5,10 +5,12 @@ A grain is written whole before its table names it. Compressed grains are writte
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from backcheck_engine.block.io_threads import run_in_thread
+from backcheck_engine.block.io_threads import start_in_thread
 from backcheck_engine.block.request import SECTOR_SIZE, Buffer
 from backcheck_engine.complaints import complain
 from backcheck_engine.drivers.format.vmdk.extent import ZEROED_ENTRY, Kind, SparseExtent
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _END_OF_GRAINS: Final = (2**32 - 1) * SECTOR_SIZE
 """Tables cannot name what lies beyond."""
 _COPY_BYTES: Final = 1024 * 1024
+_BYTES_FOR_A_THREAD: Final = 256 * 1024
+"""How much a thread compresses before it is another's turn."""
 
 
 class Writer:
@@ -35,14 +39,28 @@ class Writer:
         """Write `data` to the disk. Raises BlockError."""
         view = memoryview(data)
         while len(view):
-            extent = self._image.extent_at(offset)
-            part = view[: extent.end - offset]
-            if extent.is_packed:
-                done = await self._write_packed(extent, offset - extent.start, part)
-            else:
-                done = await self._write_plain(extent, offset - extent.start, part)
+            done = await self._write_part(offset, view)
             view, offset = view[done:], offset + done
-            await self._image.renew_cid()
+
+    async def write_together(self, offset: int, data: Buffer) -> int:
+        """Write as much of the front of `data` as can be written, telling nobody what cannot; how much that was."""
+        view, done = memoryview(data), 0
+        with suppress(BlockError):
+            while done < len(view):
+                extent = self._image.extent_at(offset + done)
+                span = await extent.locate(offset + done - extent.start, len(view) - done)
+                if span.kind is Kind.PACKED:
+                    break
+                done += await self._write_part(offset + done, view[done:])
+        return done
+
+    async def _write_part(self, offset: int, view: memoryview) -> int:
+        """Write the front of `view`, as much as lies together; how much that was. Raises BlockError."""
+        extent = self._image.extent_at(offset)
+        write = self._write_packed if extent.is_packed else self._write_plain
+        done = await write(extent, offset - extent.start, view[: extent.end - offset])
+        await self._image.renew_cid()
+        return done
 
     async def write_zeroes(self, offset: int, length: int) -> None:
         """Make whole grains zeroed ones. Raises ENOTSUP, having changed nothing, where there are no such grains."""
@@ -148,17 +166,17 @@ class Writer:
         """Write the first grains of `view` that have no place, as many as lie together; how many bytes that was."""
         assert isinstance(extent, SparseExtent)
         size = extent.grain_size
+        view = view[: await self._count_free(extent, offset, len(view))]
+        if offset + len(view) < extent.size:
+            view = view[: len(view) // size * size]
+        if offset % size or not len(view) or not extent.has_markers:
+            raise BlockError.from_errno(errno.EINVAL)
+        await self._check_table(extent, offset)
+        grains = await _pack(extent.start + offset, view, size)
         async with self._image.lock:
-            span = await extent.locate(offset, len(view))
-            if span.kind is Kind.PACKED:
-                raise _written_before()
-            view = view[: span.length]
-            if offset + len(view) < extent.size:
-                view = view[: len(view) // size * size]
-            if offset % size or not len(view) or not extent.has_markers:
-                raise BlockError.from_errno(errno.EINVAL)
-            await self._check_table(extent, offset)
-            grains = await run_in_thread(pack_all, extent.start + offset, view, size)
+            # Somebody may have written there meanwhile.
+            view = view[: await self._count_free(extent, offset, len(view))]
+            del grains[-(-len(view) // size) :]
             host = await self._place(extent, sum(map(len, grains)))
             try:
                 await self._store_packed(extent, offset, host, grains)
@@ -166,6 +184,13 @@ class Writer:
                 extent.next_grain = host
                 raise
         return len(view)
+
+    async def _count_free(self, extent: SparseExtent, offset: int, length: int) -> int:
+        """How many of those bytes are in grains without a place, before one that has. Raises EIO for none."""
+        span = await extent.locate(offset, length)
+        if span.kind is Kind.PACKED:
+            raise _written_before()
+        return span.length
 
     async def _store_packed(self, extent: SparseExtent, offset: int, host: int, grains: list[bytes]) -> None:
         if extent.file.wants_debug_events:
@@ -176,6 +201,14 @@ class Writer:
             sectors.append(host // SECTOR_SIZE)
             host += len(grain)
         await self._set_entries(extent, offset, sectors)
+
+
+async def _pack(offset: int, view: memoryview, grain_size: int) -> list[bytes]:
+    """The compressed grains that `view` fills; threads share the work."""
+    step = max(grain_size, _BYTES_FOR_A_THREAD // grain_size * grain_size)
+    starts = range(0, len(view), step)
+    parts = [start_in_thread(pack_all, offset + at, view[at : at + step], grain_size) for at in starts]
+    return [grain for part in await asyncio.gather(*parts) for grain in part]
 
 
 def _written_before() -> BlockError:

@@ -1,0 +1,77 @@
+"""Requests that meet in one grain, and requests that fail half way."""
+
+import asyncio
+import errno
+from pathlib import Path
+
+import pytest
+
+from backcheck_engine.block.graph import Graph
+from backcheck_engine.block.opening import open_node
+from backcheck_engine.errors import BlockError
+from backcheck_engine.json_value import JsonObject
+from tests.qcow2.qemu import needs_qemu, run
+from tests.vmdk.disks import GRAIN, content, holds, make, opened
+
+PARTS = 2 * GRAIN // 4096
+
+
+@needs_qemu
+@pytest.mark.parametrize("zeroed", ["off", "on"])
+def test_many_writes_to_grains_without_a_place(zeroed: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.vmdk"
+    make(path, 2 * GRAIN, zeroed_grain=zeroed)
+
+    async def write() -> None:
+        async with opened(path) as node:
+            if zeroed == "on":
+                await node.pwrite_zeroes(0, 2 * GRAIN)
+            await asyncio.gather(*(node.pwrite(at * 4096, bytes([at + 1]) * 4096) for at in reversed(range(PARTS))))
+
+    run(write)
+    holds(path, b"".join(bytes([at + 1]) * 4096 for at in range(PARTS)), tmp_path)
+
+
+def test_one_of_several_compressed_writes_gets_the_grain(tmp_path: Path) -> None:
+    path = tmp_path / "a.vmdk"
+    make(path, 4 * GRAIN, subformat="streamOptimized")
+
+    async def write() -> list[int | None]:
+        async with opened(path) as node:
+            writes = (node.pwrite_compressed(0, bytes([number]) * GRAIN) for number in (1, 2, 3))
+            results = await asyncio.gather(*writes, return_exceptions=True)
+        return [result.errno if isinstance(result, BlockError) else None for result in results]
+
+    results = run(write)
+    assert sorted(map(str, results)) == [str(errno.EIO), str(errno.EIO), "None"]
+    assert content(path)[:GRAIN] == bytes([1 + results.index(None)]) * GRAIN
+
+
+@needs_qemu
+@pytest.mark.parametrize(
+    ("subformat", "event"),
+    [("monolithicSparse", "write_aio"), ("streamOptimized", "write_compressed"), ("streamOptimized", "none")],
+)
+def test_a_write_that_fails_can_be_made_again(subformat: str, event: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.vmdk"
+    make(path, 4 * GRAIN, subformat=subformat)
+
+    tree: JsonObject = {
+        "driver": "vmdk",
+        "file": {
+            "driver": "blkdebug",
+            "image": {"driver": "file", "filename": str(path)},
+            "inject-error": [{"event": event, "errno": errno.ENOSPC, "once": True, "iotype": "write"}],
+        },
+    }
+
+    async def write() -> None:
+        node = await open_node(Graph(), tree)
+        with pytest.raises(BlockError, match="No space left"):
+            await node.pwrite(GRAIN, b"\x11" * GRAIN)
+        await node.pwrite(2 * GRAIN, b"\x22" * GRAIN)
+        await node.pwrite(GRAIN, b"\x33" * GRAIN)
+        await node.unref()
+
+    run(write)
+    holds(path, bytes(GRAIN) + b"\x33" * GRAIN + b"\x22" * GRAIN + bytes(GRAIN), tmp_path)
