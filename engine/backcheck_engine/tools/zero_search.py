@@ -55,7 +55,7 @@ def runs(data: Buffer, offset: int, granularity: int) -> Iterator[tuple[int, int
         return
     first = min(-offset % granularity or granularity, end)
     # What does not begin with a zero byte is data; most of it is seen by that.
-    beginnings = bytes((view[0], *view[first::granularity]))
+    beginnings = bytes(view[:1]) + bytes(view[first::granularity])
     if 0 not in beginnings:
         yield 0, end, True
         return
