@@ -27,6 +27,7 @@ from backcheck_engine.drivers.format.vmdk.header import (
     SparseHeader,
     directory_sectors,
     new_header,
+    pack_entries,
     pack_hosted,
 )
 from backcheck_engine.drivers.format.vmdk.image import content_id, new_content_id
@@ -309,8 +310,8 @@ async def _write_directory(file: Node, header: SparseHeader, offset: int) -> Non
     first = offset // SECTOR_SIZE + directory_sectors(count)
     step = header.table_size // SECTOR_SIZE
     for start in range(0, count, _ENTRIES_TOGETHER):
-        numbers = range(start, min(start + _ENTRIES_TOGETHER, count))
-        entries = b"".join((first + number * step).to_bytes(ENTRY_SIZE, "little") for number in numbers)
+        end = min(start + _ENTRIES_TOGETHER, count)
+        entries = pack_entries(range(first + start * step, first + end * step, step))
         await file.pwrite(offset + start * ENTRY_SIZE, entries)
 
 

@@ -14,6 +14,9 @@ from __future__ import annotations
 import enum
 import errno
 import struct
+import sys
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +37,7 @@ MAX_PACKED_GRAIN_SIZE: Final = 16 * 1024 * 1024
 """A compressed grain is in memory as a whole; no program makes them larger than 64 KiB."""
 FOOTER_LENGTH: Final = 3 * SECTOR_SIZE
 
+_ENTRY_CODE: Final = "I"
 _HOSTED: Final = struct.Struct("<4sIIQQQQIQQQB4sH")
 _ESX: Final = struct.Struct("<4sIIIIIII")
 _MARKER: Final = struct.Struct("<QII")
@@ -199,6 +203,22 @@ def new_header(size: int, *, is_compressed: bool, zeroed_grains: bool) -> Sparse
 def directory_sectors(entries: int) -> int:
     """How many sectors a directory takes."""
     return -(-entries * ENTRY_SIZE // SECTOR_SIZE)
+
+
+def pack_entries(sectors: Iterable[int]) -> bytes:
+    """Entries of a directory or a table as they are in the file."""
+    entries = array(_ENTRY_CODE, sectors)
+    if sys.byteorder == "big":
+        entries.byteswap()
+    return entries.tobytes()
+
+
+def parse_entries(data: bytes) -> array[int]:
+    """The entries of a directory or a table."""
+    entries = array(_ENTRY_CODE, data)
+    if sys.byteorder == "big":
+        entries.byteswap()
+    return entries
 
 
 def pack_hosted(header: SparseHeader) -> bytes:

@@ -7,14 +7,13 @@ such. Tables are written through, the copy behind the redundant directory too; d
 from __future__ import annotations
 
 import asyncio
-import sys
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.request import SECTOR_SIZE
-from backcheck_engine.drivers.format.vmdk.header import ENTRY_SIZE, SparseHeader
+from backcheck_engine.drivers.format.vmdk.header import ENTRY_SIZE, SparseHeader, pack_entries, parse_entries
 from backcheck_engine.errors import BlockError
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 _PAGE_ENTRIES: Final = 1024
 _PAGES_KEPT: Final = 64
 _TABLES_KEPT: Final = 256
-_ENTRY_CODE: Final = "I"
 
 
 class GrainTables:
@@ -67,11 +65,16 @@ class GrainTables:
 
     async def count_missing(self, index: int) -> int:
         """How many tables from `index` on, which is missing, are missing; perhaps there are more. Raises BlockError."""
-        if index >= self._header.directory_entries:
+        left = self._header.directory_entries - index
+        if left <= 0:
             return 1
+        if self._header.directory_offset + index * ENTRY_SIZE >= self._file.size:
+            return left
         page = await self._page(self._header.directory_offset, index // _PAGE_ENTRIES)
         rest = page[index % _PAGE_ENTRIES :]
-        return next((count for count, sector in enumerate(rest) if sector), len(rest)) or 1
+        if not any(rest):
+            return len(rest)
+        return next(count for count, sector in enumerate(rest) if sector) or 1
 
     async def _load(self, index: int) -> array[int] | None:
         offset = await self._table_offset(self._header.directory_offset, index)
@@ -100,21 +103,15 @@ class GrainTables:
         return page
 
     async def _read(self, offset: int, count: int) -> array[int]:
-        entries = array(_ENTRY_CODE, bytes(await self._file.pread(offset, count * ENTRY_SIZE)))
-        if sys.byteorder == "big":
-            entries.byteswap()
-        return entries
+        return parse_entries(bytes(await self._file.pread(offset, count * ENTRY_SIZE)))
 
     async def set_entries(self, index: int, first: int, sectors: Sequence[int]) -> None:
         """Change entries of a table that there is, from number `first` on. Raises BlockError."""
-        changed = array(_ENTRY_CODE, sectors)
-        packed = array(_ENTRY_CODE, changed)
-        if sys.byteorder == "big":
-            packed.byteswap()
+        packed = pack_entries(sectors)
         async with self._lock:
             for directory in (self._header.directory_offset, self._redundant):
                 table = await self._table_offset(directory, index) if directory else 0
                 if table:
-                    await self._file.pwrite(table + first * ENTRY_SIZE, packed.tobytes())
+                    await self._file.pwrite(table + first * ENTRY_SIZE, packed)
                 if directory == self._header.directory_offset and index in self._tables:
-                    self._tables[index][first : first + len(changed)] = changed
+                    self._tables[index][first : first + len(sectors)] = parse_entries(packed)
