@@ -30,6 +30,7 @@ _DRIVERS: dict[str, str] = {
     "snapshot-access": f"{_HERE}.filter.snapshot_access:SnapshotAccessDriver",
     "throttle": f"{_HERE}.filter.throttle:ThrottleDriver",
     "vdi": f"{_HERE}.format.header_only.driver:VdiDriver",
+    "vhdx": f"{_HERE}.format.header_only.driver:VhdxDriver",
     "vpc": f"{_HERE}.format.header_only.driver:VpcDriver",
     "vmdk": f"{_HERE}.format.vmdk.driver:VmdkDriver",
 }
@@ -47,7 +48,7 @@ _PROTOCOLS: dict[str, str] = {
 """What a filename may start with, and the driver for it."""
 
 _ONLY_IN_QEMU = frozenset(
-    ["bochs", "cloop", "dmg", "luks", "parallels", "vhdx", "vvfat"],
+    ["bochs", "cloop", "dmg", "luks", "parallels", "vvfat"],
 )
 """Formats of a QEMU that have no driver here."""
 

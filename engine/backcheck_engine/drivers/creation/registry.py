@@ -48,7 +48,6 @@ _NBD = frozenset(["nbd", "nbd+tcp", "nbd+unix"])
 
 _CREATABLE_IN_QEMU = frozenset(
     [
-        "vhdx",
         "parallels",
         "luks",
         "nfs",

@@ -12,7 +12,7 @@ from backcheck_engine.block.request import SECTOR_SIZE
 from backcheck_engine.drivers.creation.file import chosen_extent_size
 from backcheck_engine.drivers.creation.new_file import make_file, open_new_file
 from backcheck_engine.drivers.creation.options import SIZE, CreateOption, CreateOptions, OptionKind
-from backcheck_engine.drivers.format.header_only import qed, vdi, vpc
+from backcheck_engine.drivers.format.header_only import qed, vdi, vhdx, vpc
 from backcheck_engine.errors import OptionError
 
 if TYPE_CHECKING:
@@ -44,8 +44,29 @@ VPC_OPTIONS: Final = (
         "calculation",
     ),
 )
+VHDX_OPTIONS: Final = (
+    CreateOption(name="size", kind=OptionKind.SIZE, help="Virtual disk size; max of 64TB."),
+    CreateOption(name="log_size", kind=OptionKind.SIZE, help="Log size; min 1MB.", default="1048576"),
+    CreateOption(
+        name="block_size",
+        kind=OptionKind.SIZE,
+        help="Block Size; min 1MB, max 256MB. 0 means auto-calculate based on image size.",
+        default="0",
+    ),
+    CreateOption(
+        name="subformat",
+        kind=OptionKind.STRING,
+        help="VHDX format type, can be either 'dynamic' or 'fixed'. Default is 'dynamic'.",
+    ),
+    CreateOption(
+        name="block_state_zero",
+        kind=OptionKind.BOOL,
+        help="Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when using "
+        "'qemu-img convert' with subformat=dynamic.",
+    ),
+)
 _QED_TABLE_CLUSTERS: Final = 4
-_VPC_SUBFORMATS: Final = ("dynamic", "fixed")
+_SUBFORMATS: Final = ("dynamic", "fixed")
 
 
 def _new_qed(options: CreateOptions) -> NewImage:
@@ -63,12 +84,27 @@ def _new_vdi(options: CreateOptions) -> NewImage:
 
 
 def _new_vpc(options: CreateOptions) -> NewImage:
+    _check_subformat("vpc", options)
+    return vpc.new_image(_size(options), is_exact=options.flag("force_size"))
+
+
+def _new_vhdx(options: CreateOptions) -> NewImage:
+    _check_subformat("vhdx", options)
+    return vhdx.new_image(
+        _size(options),
+        block=options.number("block_size"),
+        log=options.number("log_size"),
+        zero_blocks=options.get("block_state_zero") is None or options.flag("block_state_zero"),
+    )
+
+
+def _check_subformat(format_name: str, options: CreateOptions) -> None:
+    """Refuse all but images that grow."""
     subformat = options.text("subformat") or "dynamic"
-    if subformat not in _VPC_SUBFORMATS:
+    if subformat not in _SUBFORMATS:
         raise bad_choice("subformat", subformat)
     if subformat != "dynamic":
-        raise OptionError(f"backcheck-engine does not implement the subformat '{subformat}' of vpc yet")
-    return vpc.new_image(_size(options), is_exact=options.flag("force_size"))
+        raise OptionError(f"backcheck-engine does not implement the subformat '{subformat}' of {format_name} yet")
 
 
 def _size(options: CreateOptions) -> int:
@@ -98,6 +134,7 @@ def _creator(
 CREATORS: Final[dict[str, tuple[Sequence[CreateOption], Callable[[Graph, str, CreateOptions], Awaitable[None]]]]] = {
     "qed": (QED_OPTIONS, _creator(_new_qed)),
     "vdi": (VDI_OPTIONS, _creator(_new_vdi)),
+    "vhdx": (VHDX_OPTIONS, _creator(_new_vhdx)),
     "vpc": (VPC_OPTIONS, _creator(_new_vpc)),
 }
 """For each format its options, and the function that makes the file and the image in it."""

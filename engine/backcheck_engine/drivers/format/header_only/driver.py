@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind
 from backcheck_engine.block.driver_table import not_implemented
 from backcheck_engine.block.permissions import Permission
-from backcheck_engine.drivers.format.header_only import qed, vdi, vpc
+from backcheck_engine.drivers.format.header_only import qed, vdi, vhdx, vpc
+from backcheck_engine.drivers.format.header_only.header import HeaderFile, ImageOutline
 
 if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
     from backcheck_engine.block.opening import Opener
     from backcheck_engine.block.request import Buffer
-    from backcheck_engine.drivers.format.header_only.header import ImageOutline
 
 _DATA = Permission.CONSISTENT_READ | Permission.WRITE | Permission.WRITE_UNCHANGED | Permission.RESIZE
 
@@ -22,9 +22,7 @@ _DATA = Permission.CONSISTENT_READ | Permission.WRITE | Permission.WRITE_UNCHANG
 class HeaderFormat(Protocol):
     """The module of a format."""
 
-    HEADER_BYTES: int
-
-    def parse(self, data: bytes, file_size: int, /) -> ImageOutline:
+    async def parse(self, file: HeaderFile, /) -> ImageOutline:
         """What the header says. Raises BlockError."""
         ...
 
@@ -43,10 +41,14 @@ class HeaderOnlyDriver(Driver):
     async def open(cls, opener: Opener) -> HeaderOnlyDriver:
         driver = cls(opener.node)
         file = await opener.file()
-        header = bytes(await file.pread(0, cls.header_format.HEADER_BYTES))
-        driver._outline = cls.header_format.parse(header, file.size)
+
+        async def read(offset: int, length: int) -> bytes:
+            return bytes(await file.pread(offset, length))
+
+        header = HeaderFile(filename=file.filename, size=file.size, read=read)
+        driver._outline = await cls.header_format.parse(header)
         if driver._outline.backing_place is not None:
-            name = bytes(await file.pread(*driver._outline.backing_place)).split(b"\0")[0]
+            name = (await read(*driver._outline.backing_place)).split(b"\0")[0]
             opener.set_backing(name.decode("utf-8", "surrogateescape"), "")
         return driver
 
@@ -84,3 +86,10 @@ class VpcDriver(HeaderOnlyDriver):
 
     format_name: ClassVar[str] = "vpc"
     header_format: ClassVar[HeaderFormat] = vpc
+
+
+class VhdxDriver(HeaderOnlyDriver):
+    """VHDX."""
+
+    format_name: ClassVar[str] = "vhdx"
+    header_format: ClassVar[HeaderFormat] = vhdx

@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+from backcheck_engine.errors import BlockError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderFile:
+    """The file that an image lies in."""
+
+    filename: str
+    size: int
+    read: Callable[[int, int], Awaitable[bytes]]
+    """(offset, length): what is there, with zeroes behind the file's end. Raises BlockError."""
+
+    def refusal(self, code: int) -> BlockError:
+        """The error where QEMU has no words but those of an errno."""
+        return BlockError(f"Could not open '{self.filename}': {os.strerror(code)}", code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

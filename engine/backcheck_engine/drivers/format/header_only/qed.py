@@ -7,10 +7,10 @@ import struct
 from typing import Final
 
 from backcheck_engine.block.request import SECTOR_SIZE
-from backcheck_engine.drivers.format.header_only.header import ImageOutline, NewImage
+from backcheck_engine.drivers.format.header_only.header import HeaderFile, ImageOutline, NewImage
 from backcheck_engine.errors import BlockError
 
-HEADER_BYTES: Final = 64
+_HEADER_BYTES: Final = 64
 _FIELDS: Final = struct.Struct("<4sIIIQQQQQII")
 _MAGIC: Final = b"QED\0"
 _ENTRY_BYTES: Final = 8
@@ -20,10 +20,10 @@ _HAS_BACKING, _NEEDS_CHECK, _RAW_BACKING = 1, 2, 4
 _KNOWN_FEATURES: Final = _HAS_BACKING | _NEEDS_CHECK | _RAW_BACKING
 
 
-def parse(data: bytes, file_size: int) -> ImageOutline:
-    """What the header's HEADER_BYTES say. Raises BlockError in QEMU's words."""
+async def parse(file: HeaderFile) -> ImageOutline:
+    """What the header says. Raises BlockError in QEMU's words."""
     magic, cluster, table, header, features, _, _, l1_offset, size, name_offset, name_length = _FIELDS.unpack(
-        data[: _FIELDS.size]
+        await file.read(0, _FIELDS.size)
     )
     if magic != _MAGIC:
         raise BlockError("Image not in QED format", errno.EINVAL)
@@ -36,7 +36,7 @@ def parse(data: bytes, file_size: int) -> ImageOutline:
         (
             l1_offset % max(cluster, 1) != 0
             or l1_offset < header * cluster
-            or l1_offset + table * cluster > max(file_size, 0),
+            or l1_offset + table * cluster > max(file.size, 0),
             "table offset",
         ),
     ):
@@ -71,9 +71,9 @@ def new_image(
         )
     name = backing_file.encode("utf-8", "surrogateescape")
     features = (_HAS_BACKING if name else 0) | (_RAW_BACKING if name and backing_format == "raw" else 0)
-    place = (HEADER_BYTES, len(name)) if name else (0, 0)
+    place = (_HEADER_BYTES, len(name)) if name else (0, 0)
     header = _FIELDS.pack(_MAGIC, cluster, table, 1, features, 0, 0, cluster, size, *place)
-    return NewImage(parts=((0, header.ljust(HEADER_BYTES, b"\0") + name),), length=cluster * (1 + table))
+    return NewImage(parts=((0, header.ljust(_HEADER_BYTES, b"\0") + name),), length=cluster * (1 + table))
 
 
 def _is_power_within(number: int, bounds: tuple[int, int]) -> bool:

@@ -7,10 +7,10 @@ import struct
 from typing import Final
 
 from backcheck_engine.block.request import SECTOR_SIZE
-from backcheck_engine.drivers.format.header_only.header import ImageOutline, NewImage, new_identity
+from backcheck_engine.drivers.format.header_only.header import HeaderFile, ImageOutline, NewImage, new_identity
 from backcheck_engine.errors import BlockError
 
-HEADER_BYTES: Final = SECTOR_SIZE
+_HEADER_BYTES: Final = SECTOR_SIZE
 _FIELDS: Final = struct.Struct("<64sIIIII256sIIIIIIIQIIII16s16s16s16s")
 _TEXT: Final = b"<<< QEMU VM Virtual Disk Image >>>\n"
 _SIGNATURE: Final = 0xBEDA107F
@@ -24,8 +24,9 @@ _MAP_OFFSET: Final = SECTOR_SIZE
 _NO_UUID: Final = bytes(16)
 
 
-def parse(data: bytes, file_size: int) -> ImageOutline:
-    """What the header's HEADER_BYTES say. Raises BlockError in QEMU's words."""
+async def parse(file: HeaderFile) -> ImageOutline:
+    """What the header says. Raises BlockError in QEMU's words."""
+    data = await file.read(0, _HEADER_BYTES)
     fields = _FIELDS.unpack(data[: _FIELDS.size])
     signature, version, map_offset, data_offset = fields[1], fields[2], fields[7], fields[8]
     sector, size, block, blocks = fields[12], fields[14], fields[15], fields[17]

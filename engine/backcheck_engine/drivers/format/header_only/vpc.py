@@ -11,10 +11,10 @@ import time
 from typing import Final, NamedTuple
 
 from backcheck_engine.block.request import SECTOR_SIZE
-from backcheck_engine.drivers.format.header_only.header import ImageOutline, NewImage, new_identity
+from backcheck_engine.drivers.format.header_only.header import HeaderFile, ImageOutline, NewImage, new_identity
 from backcheck_engine.errors import BlockError
 
-HEADER_BYTES: Final = SECTOR_SIZE + 1024
+_HEADER_BYTES: Final = SECTOR_SIZE + 1024
 """The copy of the footer at the file's beginning, and the header of a disk that grows."""
 _FOOTER: Final = struct.Struct(">8sIIQI4sI4sQQHBBII16s")
 _DYNAMIC_HEADER: Final = struct.Struct(">8sQQIIII")
@@ -32,7 +32,7 @@ _EPOCH: Final = 946684800
 """Times count from the year 2000."""
 _NOWHERE: Final = 2**64 - 1
 _BLOCK: Final = 2 * 1024 * 1024
-_TABLE_OFFSET: Final = HEADER_BYTES
+_TABLE_OFFSET: Final = _HEADER_BYTES
 _MOST_SECTORS: Final = 0xFF000000
 
 
@@ -52,9 +52,10 @@ class Geometry(NamedTuple):
 _LARGEST_GEOMETRY: Final = Geometry(65535, 16, 255)
 
 
-def parse(data: bytes, file_size: int) -> ImageOutline:
-    """What the header's HEADER_BYTES say. Raises BlockError in QEMU's words."""
-    footer, header = data[:SECTOR_SIZE], data[SECTOR_SIZE:HEADER_BYTES]
+async def parse(file: HeaderFile) -> ImageOutline:
+    """What the header says. Raises BlockError in QEMU's words."""
+    data = await file.read(0, _HEADER_BYTES)
+    footer, header = data[:SECTOR_SIZE], data[SECTOR_SIZE:_HEADER_BYTES]
     fields = _FOOTER.unpack(footer[: _FOOTER.size])
     if fields[0] != _COOKIE:
         raise BlockError("invalid VPC image", errno.EINVAL)
@@ -76,7 +77,7 @@ def parse(data: bytes, file_size: int) -> ImageOutline:
     ):
         if is_wrong:
             raise BlockError(message, errno.EINVAL)
-    if table_offset + 4 * entries > file_size:
+    if table_offset + 4 * entries > file.size:
         raise BlockError(
             "block-vpc: free_data_block_offset points after the end of file. The image has been truncated.",
             errno.EINVAL,
@@ -94,7 +95,7 @@ def new_image(size: int, *, is_exact: bool) -> NewImage:
     table = b"\xff" * (-(-blocks * 4 // SECTOR_SIZE) * SECTOR_SIZE)
     footer = _footer(sectors, geometry, _CREATOR_OF_EXACT_SIZES if is_exact else _CREATOR)
     header = _DYNAMIC_HEADER.pack(_DYNAMIC_COOKIE, _NOWHERE, _TABLE_OFFSET, _VERSION, blocks, _BLOCK, 0)
-    header = header.ljust(HEADER_BYTES - SECTOR_SIZE, b"\0")
+    header = header.ljust(_HEADER_BYTES - SECTOR_SIZE, b"\0")
     content = footer + _summed(header, _DYNAMIC_CHECKSUM_OFFSET) + table + footer
     return NewImage(parts=((0, content),), length=len(content))
 
