@@ -47,9 +47,7 @@ _PROTOCOLS: dict[str, str] = {
 }
 """What a filename may start with, and the driver for it."""
 
-_ONLY_IN_QEMU = frozenset(
-    ["bochs", "cloop", "dmg", "luks", "parallels", "vvfat"],
-)
+ONLY_IN_QEMU = frozenset(["bochs", "cloop", "dmg", "luks", "parallels", "vvfat"])
 """Formats of a QEMU that have no driver here."""
 
 _INTERNAL = ("backup-top",)
@@ -72,7 +70,7 @@ def driver_class(name: str) -> type[Driver] | None:
 
 def unknown_driver(name: str) -> BlockError:
     """The error for a driver that there is not: QEMU's, or ours for a format that a QEMU has."""
-    if name in _ONLY_IN_QEMU:
+    if name in ONLY_IN_QEMU:
         return not_implemented(name)
     return BlockError(f"Unknown driver '{name}'", errno.ENOENT)
 

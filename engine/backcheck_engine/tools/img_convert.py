@@ -226,10 +226,10 @@ def _check_target(given: Given, target: Target, sources: int) -> None:
 
 
 def _compresses(format_name: str) -> bool:
-    from backcheck_engine.block.driver_table import driver_class
+    from backcheck_engine.block.driver_table import ONLY_IN_QEMU, driver_class
 
     driver = driver_class(format_name)
-    return driver is None or driver.supports_compressed_writes
+    return format_name not in ONLY_IN_QEMU and (driver is None or driver.supports_compressed_writes)
 
 
 async def _create(images: Images, target: Target, size: int) -> None:
