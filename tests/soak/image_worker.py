@@ -10,15 +10,15 @@ from backcheck_engine.tools import img
 
 
 def serve() -> None:
-    gc.freeze()
     for line in sys.stdin:
         sys.argv = ["backcheck-img", *json.loads(line)]
         out, error = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
             status = img.main()
-        # Each is a process in life, which leaves nothing in memory to the next. What was imported meanwhile stays.
+        # Each is a process in life, which leaves nothing in memory to the next. What is imported stays.
         gc.collect()
-        gc.freeze()
+        if not gc.get_freeze_count():
+            gc.freeze()
         print(json.dumps([status, len(out.getvalue()), error.getvalue()[-2000:]]), flush=True)
 
 

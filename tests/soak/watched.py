@@ -75,13 +75,18 @@ class Watched:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
+    def _sleeps(self) -> bool:
+        """Whether no thread would run now if it were let, and none waits for a disk."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        return all(thread.read_text().rpartition(")")[2].split()[0] not in "RD" for thread in threads)
+
     def wait_readable(self, source: int, about: str) -> None:
         """Wait until there is something to read. Raises Late."""
         started, used_at_first = time.monotonic(), self.processor_time_s()
         used_before = used_at_first
         while not select.select([source], [], [], PATIENCE_S / 2)[0]:
             used, waited = self.processor_time_s(), time.monotonic() - started
-            sits_there = used == used_before and waited >= PATIENCE_S
+            sits_there = used == used_before and waited >= PATIENCE_S and self._sleeps()
             if used - used_at_first > PATIENCE_S or sits_there or waited > LONGEST_S:
                 raise Late(f"{about}: no answer after {waited:.1f} s, in which it used {used - used_at_first:.1f} s")
             used_before = used
