@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -49,6 +50,37 @@ def holds(path: Path, expected: bytes, folder: Path) -> None:
     raw.write_bytes(expected)
     qemu_img("check", "-f", "vmdk", path)
     qemu_img("compare", "-f", "raw", "-F", "vmdk", raw, path)
+
+
+def places(path: Path) -> dict[int, int]:
+    """Where the grains of a hosted extent lie in its file, in bytes, by its tables; their copies are the same."""
+    data = path.read_bytes()
+    capacity, grain = struct.unpack_from("<QQ", data, 12)
+    entries, redundant, directory = struct.unpack_from("<IQQ", data, 44)
+    tables = -(-capacity // (grain * entries))
+    found: list[list[int]] = []
+    for offset in (directory, redundant):
+        sectors = struct.unpack_from(f"<{tables}I", data, offset * 512)
+        found.append([entry for at in sectors for entry in struct.unpack_from(f"<{entries}I", data, at * 512)])
+    assert found[0] == found[1]
+    return {number * grain * 512: entry * 512 for number, entry in enumerate(found[0]) if entry > 1}
+
+
+def lies_apart(path: Path) -> None:
+    """No grain of a hosted extent lies on another one or on its tables; compressed ones say which they are."""
+    data = path.read_bytes()
+    grain, first = struct.unpack_from("<Q", data, 20)[0] * 512, struct.unpack_from("<Q", data, 64)[0] * 512
+    is_packed = bool(struct.unpack_from("<H", data, 77)[0])
+    end = first
+    for host, guest in sorted((host, guest) for guest, host in places(path).items()):
+        assert host >= end
+        end = host + grain
+        if is_packed:
+            sector, length = struct.unpack_from("<QI", data, host)
+            assert sector * 512 == guest
+            end = host + 12 + length
+            assert end <= len(data)
+    assert len(data) % 512 == 0
 
 
 def maps_alike(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is written is what is read, by the engine and by QEMU, in each kind of image."""
 
 import random
+import struct
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from backcheck_engine.block.node import Node
 from backcheck_engine.errors import BlockError
 from tests.qcow2.qemu import needs_qemu, qemu_img, qemu_io, run
-from tests.vmdk.disks import GRAIN, SUBFORMATS, content, holds, make, maps_alike, opened
+from tests.vmdk.disks import GRAIN, SUBFORMATS, content, holds, lies_apart, make, maps_alike, opened
 
 SIZE = 40 * GRAIN + 1536
 ROUNDS = 30
@@ -55,6 +56,8 @@ def test_random_writes(kind: str, zeroed: str, first_seed: int, tmp_path: Path) 
     holds(path, bytes(model), tmp_path)
     maps_alike(path)
     assert content(path) == bytes(model)
+    if kind != "monolithicFlat":
+        lies_apart(path if kind == "monolithicSparse" else tmp_path / "a-s001.vmdk")
 
 
 @needs_qemu
@@ -104,7 +107,32 @@ def test_compressed_grains(first_seed: int, tmp_path: Path) -> None:
     run(write)
     holds(path, bytes(model), tmp_path)
     maps_alike(path)
+    lies_apart(path)
     assert content(path) == bytes(model)
+
+
+@needs_qemu
+def test_extents_of_old_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header "COWD", a directory of two tables of 4096 entries, of which the second is missing, and grains of 512."""
+    monkeypatch.chdir(tmp_path)
+    header = struct.pack("<4s7I", b"COWD", 1, 3, 8000, 1, 4, 2, 64)
+    directory = struct.pack("<2I", 5, 0)
+    table = struct.pack("<4I", 0, 40, 41, 0)
+    image = header.ljust(4 * 512, b"\0") + directory.ljust(512, b"\0") + table.ljust(35 * 512, b"\0")
+    Path("a-delta.vmdk").write_bytes(image + b"\x11" * 512 + b"\x22" * 512)
+    Path("a.vmdk").write_text(
+        "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n"
+        'createType="vmfsSparse"\nRW 8000 VMFSSPARSE "a-delta.vmdk"\n'
+    )
+
+    async def write() -> None:
+        async with opened(Path("a.vmdk")) as node:
+            await node.pwrite(700, b"\x33" * 1000)
+
+    run(write)
+    expected = bytes(512) + b"\x11" * 188 + b"\x33" * 1000 + bytes(348)
+    assert content(Path("a.vmdk")) == expected.ljust(8000 * 512, b"\0")
+    holds(Path("a.vmdk"), expected.ljust(8000 * 512, b"\0"), tmp_path)
 
 
 def test_a_compressed_grain_is_written_once_and_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,10 +44,8 @@ def unpack(found: Buffer, grain_size: int, *, has_marker: bool) -> bytes:
     inflater = zlib.decompressobj()
     try:
         content = inflater.decompress(view, grain_size)
-        if not inflater.eof and inflater.decompress(inflater.unconsumed_tail, 1):
-            raise BadGrain("more than a grain")
     except zlib.error as error:
         raise BadGrain(str(error)) from error
     if not inflater.eof:
-        raise BadGrain("an unfinished grain")
+        raise BadGrain("less than a stream, or more than a grain")
     return content
