@@ -49,7 +49,7 @@ class HeaderOnlyDriver(Driver):
         driver._outline = await cls.header_format.parse(header)
         if driver._outline.backing_place is not None:
             name = (await read(*driver._outline.backing_place)).split(b"\0")[0]
-            opener.set_backing(name.decode("utf-8", "surrogateescape"), "")
+            opener.set_backing(name.decode("utf-8", "surrogateescape"), driver._outline.backing_format)
         return driver
 
     async def pread(self, offset: int, length: int) -> Buffer:

@@ -33,6 +33,8 @@ class ImageOutline:
     """How much is allocated together, in bytes."""
     backing_place: tuple[int, int] | None = None
     """(offset in the file, length) of the backing file's name."""
+    backing_format: str = ""
+    """The backing file's format, where the header says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ _MAGIC: Final = b"QED\0"
 _ENTRY_BYTES: Final = 8
 _CLUSTERS: Final = (4096, 64 * 1024 * 1024)
 _TABLES: Final = (1, 16)
+_MAX_BACKING_NAME: Final = 1023
 _HAS_BACKING, _NEEDS_CHECK, _RAW_BACKING = 1, 2, 4
 _KNOWN_FEATURES: Final = _HAS_BACKING | _NEEDS_CHECK | _RAW_BACKING
 
@@ -44,10 +45,13 @@ async def parse(file: HeaderFile) -> ImageOutline:
             raise BlockError(f"QED {what} is invalid", errno.EINVAL)
     if features & _HAS_BACKING and name_offset + name_length > header * cluster:
         raise BlockError("QED backing filename offset is invalid", errno.EINVAL)
+    if features & _HAS_BACKING and name_length > _MAX_BACKING_NAME:
+        raise BlockError("Failed to read backing filename", errno.EINVAL)
     return ImageOutline(
         size=size,
         cluster_size=cluster,
         backing_place=(name_offset, name_length) if features & _HAS_BACKING else None,
+        backing_format="raw" if features & _RAW_BACKING else "",
     )
 
 
