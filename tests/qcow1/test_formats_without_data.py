@@ -66,6 +66,19 @@ def _without_random(format_name: str, data: bytes) -> bytes:
     return bytes(plain)
 
 
+def _size(image: Path, format_name: str) -> int:
+    """What the engine takes the virtual size for."""
+
+    async def body() -> int:
+        node = await open_node(Graph(), {"driver": format_name}, filename=str(image))
+        try:
+            return node.size
+        finally:
+            await node.unref()
+
+    return run(body)
+
+
 @needs_qemu
 @pytest.mark.parametrize(("format_name", "size", "options"), IMAGES)
 def test_it_is_the_file_that_qemu_makes(tmp_path: Path, format_name: str, size: int, options: dict[str, str]) -> None:
@@ -74,14 +87,16 @@ def test_it_is_the_file_that_qemu_makes(tmp_path: Path, format_name: str, size: 
     qemu_img("create", "-q", "-f", format_name, *_given(options), theirs, str(size))
     assert _without_random(format_name, ours.read_bytes()) == _without_random(format_name, theirs.read_bytes())
 
-    async def body() -> int:
-        node = await open_node(Graph(), {"driver": format_name}, filename=str(ours))
-        try:
-            return node.size
-        finally:
-            await node.unref()
+    assert _size(ours, format_name) == size or format_name in ("qed", "vpc")
+    assert f'"virtual-size": {_size(ours, format_name)},' in qemu_img("info", "--output=json", "-f", format_name, ours)
 
-    assert f'"virtual-size": {run(body)},' in qemu_img("info", "--output=json", "-f", format_name, ours)
+
+@needs_qemu
+def test_a_vpc_of_fixed_size_is_known_by_its_end(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    qemu_img("create", "-q", "-f", "vpc", "-o", "subformat=fixed", image, "4M")
+
+    assert f'"virtual-size": {_size(image, "vpc")},' in qemu_img("info", "--output=json", "-f", "vpc", image)
 
 
 @needs_qemu

@@ -1,4 +1,4 @@
-"""The footer and the headers of a VPC image (VHD) that grows. All numbers are big-endian.
+"""The footer and the headers of a VPC image (VHD). All numbers are big-endian.
 
 A disk is as large as whole cylinders, heads and sectors make it, unless its header says that its size is exact.
 """
@@ -26,7 +26,7 @@ _VERSION: Final = 0x00010000
 _CREATOR, _CREATOR_OF_EXACT_SIZES = b"qemu", b"qem2"
 _CREATOR_VERSION: Final = 0x00050003
 _CREATOR_SYSTEM: Final = b"Wi2k"
-_DYNAMIC: Final = 3
+_FIXED, _DYNAMIC = 2, 3
 _EXACT_CREATORS: Final = (b"win ", b"qem2", b"d2v ", b"tap\0", b"CTXS")
 _EPOCH: Final = 946684800
 """Times count from the year 2000."""
@@ -53,11 +53,14 @@ _LARGEST_GEOMETRY: Final = Geometry(65535, 16, 255)
 
 
 async def parse(file: HeaderFile) -> ImageOutline:
-    """What the header says. Raises BlockError in QEMU's words."""
+    """What the footer and the header say. Raises BlockError in QEMU's words."""
     data = await file.read(0, _HEADER_BYTES)
     footer, header = data[:SECTOR_SIZE], data[SECTOR_SIZE:_HEADER_BYTES]
+    if not footer.startswith(_COOKIE):  # a disk of fixed size has its footer at the end only
+        footer = await file.read(max(file.size - SECTOR_SIZE, 0), SECTOR_SIZE)
     fields = _FOOTER.unpack(footer[: _FOOTER.size])
-    if fields[0] != _COOKIE:
+    is_fixed = fields[13] == _FIXED
+    if fields[0] != _COOKIE or not (is_fixed or data.startswith(_COOKIE)):
         raise BlockError("invalid VPC image", errno.EINVAL)
     if fields[14] != _checksum(footer, _CHECKSUM_OFFSET):
         raise BlockError("Incorrect header checksum", errno.EINVAL)
@@ -66,7 +69,7 @@ async def parse(file: HeaderFile) -> ImageOutline:
     sectors = exact if is_exact else geometry.total
     if sectors > _MOST_SECTORS:
         raise BlockError.from_errno(errno.EFBIG)
-    if fields[13] != _DYNAMIC:
+    if is_fixed:
         return ImageOutline(size=sectors * SECTOR_SIZE, cluster_size=0)
     cookie, _, table_offset, _, entries, block, _ = _DYNAMIC_HEADER.unpack(header[: _DYNAMIC_HEADER.size])
     for is_wrong, message in (
