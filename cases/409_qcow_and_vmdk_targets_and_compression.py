@@ -6,7 +6,7 @@ from backcheck import Case, KiB, MiB, between, case
 @case(
     rules=["CMP-10", "CMP-11", "CMP-01", "POL-02"],
     groups=["compress", "error", "target"],
-    requires=["driver:qcow", "driver:vmdk"],
+    requires=["driver:qcow", "driver:qed", "driver:vdi", "driver:vhdx", "driver:vmdk", "driver:vpc"],
 )
 def run(t: Case) -> None:
     source = t.image("disk0.img", size=4 * MiB)
@@ -34,7 +34,7 @@ def run(t: Case) -> None:
         t.expect(f"compare {kind}", compared.status, 0)
 
     t.step("others cannot: refused once they are made")
-    for name in ("qed", "vdi"):
+    for name in ("qed", "vdi", "vpc", "vhdx"):
         wanted = {"job-id": "job9", "device": "disk0", "sync": "full", "compress": True, "format": name}
         refused = "Compression is not supported for this drive "
         t.expect_error("drive-backup", {**wanted, "target": f"target.{name}"}, error=refused)
