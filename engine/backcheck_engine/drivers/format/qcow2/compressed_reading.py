@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _BYTES_TOGETHER: Final = 2 * 1024 * 1024
 """How much is decompressed together at most."""
-_BYTES_FOR_A_THREAD: Final = 512 * 1024
+_BYTES_FOR_A_THREAD: Final = 1024 * 1024
 _MOST_ALIKE: Final = 256
 """How many clusters a question about their status looks at."""
 
@@ -61,8 +61,8 @@ async def _compressed_entries(image: Image, offset: int, count: int) -> list[int
     return list(takewhile(lambda entry: entry & COMPRESSED, entries))
 
 
-async def read_run(image: Image, entries: Sequence[int], into: memoryview) -> None:
-    """Fill `into` with the clusters that these entries describe, one after the other."""
+async def read_run(image: Image, entries: Sequence[int]) -> bytes:
+    """The clusters that these entries describe, one after the other."""
     geometry = image.geometry
     ranges = [descriptor_range(entry, geometry) for entry in entries]
     start, end = min(offset for offset, _ in ranges), max(sum(place) for place in ranges)
@@ -73,16 +73,15 @@ async def read_run(image: Image, entries: Sequence[int], into: memoryview) -> No
         pieces = [memoryview(await image.file.pread(*place)) for place in ranges]
     step = max(_BYTES_FOR_A_THREAD >> geometry.cluster_bits, 1)
     kind, size = image.header.compression_type, geometry.cluster_size
-    parts = [
-        start_in_thread(decompress_all, kind, pieces[at : at + step], into[at * size : (at + step) * size], size)
-        for at in range(0, len(pieces), step)
-    ]
-    results = await asyncio.gather(*parts, return_exceptions=True)
-    failure = next(filter(None, results), None)
+    parts = [start_in_thread(decompress_all, kind, pieces[at : at + step], size) for at in range(0, len(pieces), step)]
+    plain = await asyncio.gather(*parts, return_exceptions=True)
+    failure = next((part for part in plain if isinstance(part, BaseException)), None)
     if isinstance(failure, CompressionError):
         raise BlockError.from_errno(errno.EIO) from failure
     if failure is not None:
         raise failure
+    done = [part for part in plain if isinstance(part, bytes)]
+    return done[0] if len(done) == 1 else b"".join(done)
 
 
 async def read_compressed(image: Image, offset: int, extent: Extent) -> Buffer:

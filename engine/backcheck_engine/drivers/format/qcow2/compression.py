@@ -51,11 +51,10 @@ def decompress(kind: int, data: Data, cluster_size: int) -> bytes:
     return _DECOMPRESS[CompressionType(kind)](data, cluster_size)
 
 
-def decompress_all(kind: int, pieces: Sequence[Data], into: memoryview, cluster_size: int) -> None:
-    """Fill `into` with the cluster of each of `pieces`. Raises CompressionError."""
+def decompress_all(kind: int, pieces: Sequence[Data], cluster_size: int) -> bytes:
+    """The clusters of `pieces`, one after the other. Raises CompressionError."""
     unpack = _DECOMPRESS[CompressionType(kind)]
-    for number, piece in enumerate(pieces):
-        into[number * cluster_size : (number + 1) * cluster_size] = unpack(piece, cluster_size)
+    return b"".join([unpack(piece, cluster_size) for piece in pieces])
 
 
 def compress(kind: int, data: Data) -> bytes | None:

@@ -23,20 +23,22 @@ async def read(image: Image, offset: int, length: int) -> Buffer:
         extent = await lookup(image, offset, length)
     if extent.length >= length:
         return await _read_extent(image, offset, extent)
-    result = bytearray(length)
-    view, done = memoryview(result), 0
+    result, done = bytearray(), 0
     while True:
         run = await compressed_run(image, offset + done, length - done) if extent.kind is ClusterKind.COMPRESSED else []
         if len(run) > 1:
-            count = len(run) << image.geometry.cluster_bits
-            await read_run(image, run, view[done : done + count])
+            piece: Buffer | None = await read_run(image, run)
         else:
-            count = extent.length
-            if not _reads_as_fresh(image, extent):
-                view[done : done + count] = await _read_extent(image, offset + done, extent)
+            piece = None if _reads_as_fresh(image, extent) else await _read_extent(image, offset + done, extent)
+        count = extent.length if piece is None else len(piece)
+        if piece is not None:
+            if count == length:
+                return piece
+            result = result or bytearray(length)
+            memoryview(result)[done : done + count] = piece
         done += count
         if done >= length:
-            return result
+            return result or bytes(length)
         async with image.lock:
             extent = await lookup(image, offset + done, length - done)
 
