@@ -1,6 +1,7 @@
 """Overlays: content ids tell whether the image below is still the one that an overlay was made on."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from backcheck_engine.block.child import ChildRole
 from backcheck_engine.block.graph import Graph
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.errors import BlockError
-from tests.qcow2.qemu import needs_qemu, qemu_img, qemu_io, run
+from backcheck_engine.json_value import JsonObject
+from tests.qcow2.qemu import needs_qemu, qemu_img, qemu_io, run, tool
 from tests.vmdk.disks import GRAIN, content, holds, make, opened, text_of
 
 SIZE = 4 * GRAIN
@@ -101,3 +103,30 @@ def test_an_image_that_names_no_parent_takes_any(tmp_path: Path) -> None:
         return found
 
     assert run(look) == b"\x33" * 100 + b"\x44" * 100 + b"\x33" * (GRAIN - 200)
+
+
+@needs_qemu
+def test_a_commit_goes_into_the_image_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(Path("base.vmdk"), SIZE)
+    _write(Path("base.vmdk"), 0, b"\x11" * SIZE)
+    make(Path("over.vmdk"), SIZE, backing_file="base.vmdk", backing_fmt="vmdk")
+    _write(Path("over.vmdk"), GRAIN, b"\x22" * 512)
+    done = tool(Path(sys.executable).with_name("backcheck-img"), "commit", "-f", "vmdk", "over.vmdk")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Image committed.\n", "")
+    holds(Path("base.vmdk"), b"\x11" * GRAIN + b"\x22" * 512 + b"\x11" * (3 * GRAIN - 512), tmp_path)
+
+
+def test_what_an_image_says_about_its_files_is_not_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(Path("a.vmdk"), SIZE, subformat="monolithicFlat")
+
+    async def look() -> str:
+        tree: JsonObject = {"driver": "vmdk", "file": {"driver": "raw", "file.filename": "a.vmdk"}}
+        node = await open_node(Graph(), tree, read_only=True)
+        name = node.filename
+        await node.unref()
+        return name
+
+    inner = '{"driver": "file", "filename": "a.vmdk"}'
+    assert run(look) == f'json:{{"driver": "vmdk", "file": {{"driver": "raw", "file": {inner}}}}}'

@@ -107,6 +107,8 @@ class Driver(ImageUpkeep, ABC):
     """Options that change what a guest sees, and so belong in a json: filename; "x." stands for all that start so."""
     mutable_options: ClassVar[tuple[str, ...] | None] = None
     """How options begin that a reopening may change; None where a node of this driver cannot be reopened."""
+    named_by_image: ClassVar[str | None] = None
+    """How the names of children begin that follow from the image, and so do not belong in a json: filename."""
     not_with_filename: ClassVar[tuple[str, ...]] = ()
     """Options that a filename stands for, so that they cannot be given beside one; "x." as above."""
     needs_filename: ClassVar[bool] = False

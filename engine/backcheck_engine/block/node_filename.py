@@ -58,7 +58,10 @@ def full_open_options(node: "Node") -> JsonObject:
     if given is not None:
         options["filename"] = given
     overridden = backing_is_overridden(node)
+    by_image = node.driver.named_by_image
     for name, child in node.children.items():
+        if by_image is not None and name.startswith(by_image):
+            continue
         if name != "backing" or overridden:
             options[name] = full_open_options(child.node)
     if overridden and node.backing is None:

@@ -1,5 +1,6 @@
 """backcheck-img commit: an overlay's content written into an image below it."""
 
+import errno
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -162,7 +163,10 @@ async def _copy_some(top: BlockBackend, base: BlockBackend, offset: int, length:
 
 
 async def _empty(top: BlockBackend, filename: str) -> None:
+    """Take out of the overlay what its backing has now, where its format can do that."""
     try:
         await top.inserted_node().driver.make_empty()
     except BlockError as error:
+        if error.errno == errno.ENOTSUP:
+            return
         raise ToolError(f"Could not empty {filename}: {error}") from error

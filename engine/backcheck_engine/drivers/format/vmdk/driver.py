@@ -28,6 +28,7 @@ class VmdkDriver(Driver):
     supports_backing: ClassVar[bool] = True
     supports_compressed_writes: ClassVar[bool] = True
     mutable_options = ()
+    named_by_image = "extents."
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
