@@ -105,6 +105,23 @@ def test_a_cluster_that_has_a_place_ends_a_request_after_what_qemu_has_in_flight
     check(image)
 
 
+def test_compressed_clusters_that_follow_each_other_have_one_status(tmp_path: Path) -> None:
+    image, _, _ = _create(tmp_path, OPTIONS["default"])
+    text = b"old" + bytes(CLUSTER - 3)
+
+    async def body() -> None:
+        async with opened(image) as node:
+            await node.pwrite_compressed(0, text * 4)
+            await node.pwrite(4 * CLUSTER, text)
+            inside = CLUSTER + 5 * KiB
+            compressed = await node.block_status(inside, SIZE)
+            assert (compressed.length, compressed.data, compressed.compressed) == (4 * CLUSTER - inside, True, True)
+            plain = await node.block_status(4 * CLUSTER, SIZE)
+            assert (plain.length, plain.data, plain.compressed) == (CLUSTER, True, False)
+
+    run(body)
+
+
 def test_what_cannot_be_written_together_is_as_it_was(tmp_path: Path) -> None:
     image, raw, content = _create(tmp_path, OPTIONS["default"])
 
