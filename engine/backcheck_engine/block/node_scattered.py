@@ -37,18 +37,20 @@ class NodeScattered(NodeZeroes):
         Only what is data of this node itself is copied, nothing that reads as zeroes without being stored.
         """
         size = self._node.size
-        if not self._hands_on(BDRV_CO_PREADV, places) or any(offset + length > size for offset, length in places):
+        if not self._hands_on(places) or any(offset + length > size for offset, length in places):
             return 0
         self.in_flight += 1
         request = self.tracker.begin_scattered(RequestKind.READ, places)
         try:
-            return await self.driver.copy_scattered(places, target, ranges)
+            count = await self.driver.copy_scattered(places, target, ranges)
+            self._tell(BDRV_CO_PREADV, places[:count])
+            return count
         finally:
             self._end(request)
 
     async def pwrite_scattered(self, ranges: Sequence[Range], pieces: Sequence[FilePiece]) -> int:
         """Write the first of `ranges`, each from its piece; how many that was."""
-        if not self._hands_on(BDRV_CO_PWRITEV, ranges) or self.read_only:
+        if not self._hands_on(ranges) or self.read_only:
             return 0
         if self.detect_zeroes != "off":
             ranges = ranges[: _count_data(pieces)]
@@ -59,6 +61,7 @@ class NodeScattered(NodeZeroes):
         request = self.tracker.begin_scattered(RequestKind.WRITE, ranges)
         try:
             count = await self.driver.pwrite_scattered(ranges, pieces)
+            self._tell(BDRV_CO_PWRITEV, ranges[:count])
             self._finish_scattered(ranges[:count])
             return count
         finally:
@@ -71,7 +74,7 @@ class NodeScattered(NodeZeroes):
         """
         view = memoryview(data)
         ranges = [(offset + at, min(unit, len(view) - at)) for at in range(0, len(view), unit)]
-        if not self._hands_on(BDRV_CO_PWRITEV, ranges) or self.read_only or offset + len(view) > self._node.size:
+        if not self._hands_on(ranges) or self.read_only or offset + len(view) > self._node.size:
             return 0
         done = 0
         request = self._begin(RequestKind.WRITE, offset, len(view))
@@ -90,7 +93,9 @@ class NodeScattered(NodeZeroes):
             if done:
                 self._finish_write(offset, done)
             self._end(request)
-        return done // unit * unit if done < len(view) else done
+        done = done // unit * unit if done < len(view) else done
+        self._tell(BDRV_CO_PWRITEV, ranges[: -(-done // unit)], RequestFlag.WRITE_COMPRESSED)
+        return done
 
     def _compressible(self, view: memoryview, unit: int) -> Iterator[tuple[int, int, bool]]:
         """(start, end, whether it is data) of parts in whole units; zeroes are data where nobody looks for them."""
@@ -115,9 +120,15 @@ class NodeScattered(NodeZeroes):
             for offset, length in written[:-1]:
                 self.bitmaps.mark_written(offset, length)
 
-    def _hands_on(self, event: TraceEvent, ranges: Sequence[Range]) -> bool:
-        """Whether nobody is told of each request, or has to wait for one."""
-        if event.is_on or self.copies_on_read or self.event_sink is not None:
+    def _tell(self, event: TraceEvent, ranges: Sequence[Range], flags: RequestFlag = RequestFlag.NONE) -> None:
+        """Trace what was done together as the requests that it stands for; before, nobody knows how many there are."""
+        if event.is_on:
+            for offset, length in ranges:
+                event(self, offset, length, flags.value)
+
+    def _hands_on(self, ranges: Sequence[Range]) -> bool:
+        """Whether nobody wants to change each request, or has to wait for one."""
+        if self.copies_on_read or self.event_sink is not None:
             return False
         if self.tracker.serialising_count or len(ranges) < _FEWEST:
             return False
