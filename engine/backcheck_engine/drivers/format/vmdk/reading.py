@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.io_threads import run_in_thread
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from backcheck_engine.drivers.format.vmdk.extent import Extent, Span
     from backcheck_engine.drivers.format.vmdk.image import Image
 
+_SPANS_AT_ONCE: Final = 16
+"""How many parts of one request are read side by side: threads share the work of inflating."""
 _SPANS_TOGETHER: Final = 64
 """How many grain tables one answer about the status looks at."""
 
@@ -23,19 +27,33 @@ async def read(image: Image, offset: int, length: int) -> Buffer:
     """The disk's content. Raises BlockError."""
     extent = image.extent_at(offset)
     span = await extent.locate(offset - extent.start, length)
-    first = await _read_span(image, extent, span, offset)
     if span.length == length:
-        return first
+        return await _read_span(image, extent, span, offset)
     content = bytearray(length)
-    content[: span.length] = first
-    done = span.length
+    view, done = memoryview(content), 0
+    reading: list[Coroutine[None, None, None]] = []
     while done < length:
         extent = image.extent_at(offset + done)
         span = await extent.locate(offset + done - extent.start, length - done)
         if span.kind is not Kind.ZEROED:
-            content[done : done + span.length] = await _read_span(image, extent, span, offset + done)
+            reading.append(_read_into(view[done : done + span.length], image, extent, span, offset + done))
         done += span.length
+        if len(reading) == _SPANS_AT_ONCE or done == length:
+            await _finish(reading)
+            reading = []
     return content
+
+
+async def _read_into(part: memoryview, image: Image, extent: Extent, span: Span, offset: int) -> None:
+    part[:] = await _read_span(image, extent, span, offset)
+
+
+async def _finish(reading: list[Coroutine[None, None, None]]) -> None:
+    """Wait for all of them; the first failure is raised when none is under way any more."""
+    results = await asyncio.gather(*reading, return_exceptions=True)
+    for result in results:
+        if result is not None:
+            raise result
 
 
 async def _read_span(image: Image, extent: Extent, span: Span, offset: int) -> Buffer:
