@@ -33,8 +33,8 @@ ENTRY_SIZE: Final = 4
 MAX_TABLE_ENTRIES: Final = 512
 MAX_DIRECTORY_ENTRIES: Final = 32 * 1024 * 1024
 MAX_GRAIN_SIZE: Final = 1024 * 1024 * 1024
-MAX_PACKED_GRAIN_SIZE: Final = 16 * 1024 * 1024
-"""A compressed grain is in memory as a whole; no program makes them larger than 64 KiB."""
+MAX_PACKED_GRAIN_SIZE: Final = 2 * 1024 * 1024
+"""Compressed grains are in memory as a whole, several at once; no program makes them larger than 64 KiB."""
 FOOTER_LENGTH: Final = 3 * SECTOR_SIZE
 
 _ENTRY_CODE: Final = "I"
