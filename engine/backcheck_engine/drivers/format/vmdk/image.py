@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
     from backcheck_engine.drivers.format.vmdk.extent import Extent
 
-
 _LARGEST_CID: Final = 0xFFFFFFFE
 
 
@@ -99,7 +98,7 @@ class Image:
 
 async def content_id(node: Node) -> int | None:
     """The content id of the vmdk that `node` shows at this time, or None where it is no vmdk."""
-    image = getattr(node.driver, "image", None)
+    image = getattr(node.skip_filters().driver, "image", None)
     if not isinstance(image, Image):
         return None
     ids = descriptor.content_ids(await image.read_text())

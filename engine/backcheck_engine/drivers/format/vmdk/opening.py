@@ -31,23 +31,10 @@ _SHORTEST: Final = 4
 
 async def open_image(opener: Opener) -> Image:
     """An image on `opener.node`, its children attached. Raises BlockError."""
-    node = opener.node
     file = await opener.file()
     start = await _first_sector(file)
-    if start.startswith((HOSTED_MAGIC, ESX_MAGIC)):
-        header, by_footer = await _read_header(file, start)
-        if header.capacity == 0 and header.descriptor_offset:
-            text = await read_descriptor(file, header.descriptor_offset)
-            image = await _open_parts(opener, text, DESCRIPTOR_OFFSET)
-        else:
-            kind = "streamOptimized" if header.is_compressed else "monolithicSparse"
-            image = Image(node, create_type=kind, descriptor_offset=DESCRIPTOR_OFFSET)
-            image.add(await _sparse_extent(opener, file, header, by_footer=by_footer, start=0, kind=""))
-    else:
-        file_child = node.children["file"]
-        file_child.role &= ~ChildRole.DATA
-        node.graph.refresh_permissions(node)
-        image = await _open_parts(opener, await read_descriptor(file, 0), 0)
+    is_sparse = start.startswith((HOSTED_MAGIC, ESX_MAGIC))
+    image = await (_open_sparse(opener, file, start) if is_sparse else _open_text(opener, file))
     text = await image.read_text()
     parent = descriptor.parent_name(text)
     if parent:
@@ -57,6 +44,24 @@ async def open_image(opener: Opener) -> Image:
         raise BlockError(f"Could not open '{file.filename}': Invalid argument", errno.EINVAL)
     image.cid, image.parent_cid = ids
     return image
+
+
+async def _open_sparse(opener: Opener, file: Node, start: bytes) -> Image:
+    """The image of a file that begins as a sparse extent: that extent, or what its descriptor says if it is empty."""
+    header, by_footer = await _read_header(file, start)
+    if header.capacity == 0 and header.descriptor_offset:
+        return await _open_parts(opener, await read_descriptor(file, header.descriptor_offset), DESCRIPTOR_OFFSET)
+    kind = "streamOptimized" if header.is_compressed else "monolithicSparse"
+    image = Image(opener.node, create_type=kind, descriptor_offset=DESCRIPTOR_OFFSET)
+    image.add(await _sparse_extent(opener, file, header, by_footer=by_footer, start=0, kind=""))
+    return image
+
+
+async def _open_text(opener: Opener, file: Node) -> Image:
+    """The image of a file that is a descriptor only, and so has no data."""
+    opener.node.children["file"].role &= ~ChildRole.DATA
+    opener.node.graph.refresh_permissions(opener.node)
+    return await _open_parts(opener, await read_descriptor(file, 0), 0)
 
 
 async def _first_sector(file: Node) -> bytes:
