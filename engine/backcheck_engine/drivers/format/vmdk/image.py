@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import random
+import os
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from backcheck_engine.drivers.format.vmdk import descriptor
 from backcheck_engine.drivers.format.vmdk.descriptor import NO_PARENT
@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from backcheck_engine.block.node import Node
     from backcheck_engine.drivers.format.vmdk.extent import Extent
 
-_LARGEST_CID: Final = 0xFFFFFFFE
-
 
 def new_content_id() -> int:
     """A content id that no other image is likely to have."""
-    return random.SystemRandom().randint(0, _LARGEST_CID)
+    return int.from_bytes(os.urandom(4), "little") % NO_PARENT
 
 
 async def read_descriptor(file: Node, offset: int) -> str:
