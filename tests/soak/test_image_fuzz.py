@@ -23,6 +23,8 @@ from tests.soak.watched import Watched, connected, engine
 
 IMAGES = 10_000
 """Of qcow2; of all other formats together a fifth."""
+PARTS = 4
+"""How many processes of backcheck-img share the images, one after the other or at once."""
 FOR_ONE_ENGINE = 250
 STATUSES = (0, 1, 2, 3, 4, 63)
 """Of backcheck-img: fine, an error or a difference, corruption, leaks, cannot be read, nothing to check."""
@@ -99,13 +101,16 @@ def folder_with_seeds(seeds: Path, tmp_path: Path) -> Path:
 
 
 @needs_qemu
-def test_tools(family: Family, tmp_path: Path, first_seed: int, repetitions: Callable[[int], int], soak: bool) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_tools(
+    family: Family, tmp_path: Path, first_seed: int, part: int, repetitions: Callable[[int], int], soak: bool
+) -> None:
     """In a soak all commands see each image, else one of them."""
     folder = folder_with_seeds(family.folder, tmp_path)
     image = folder / "image"
     tools = Tools(folder)
     try:
-        for number in range(first_seed, first_seed + repetitions(family.images)):
+        for number in range(first_seed + part, first_seed + repetitions(family.images), PARTS):
             generator = random.Random(number)
             seed = generator.choice(family.seeds)
             content = damaged(seed, generator)
