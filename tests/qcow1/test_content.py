@@ -58,6 +58,21 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, seed: int) -> None:
 
 
 @needs_qemu
+def test_a_write_over_several_tables_of_an_empty_disk(tmp_path: Path) -> None:
+    image, data = tmp_path / "image", _text(5 * MiB)
+    make(image, 8 * MiB)
+
+    async def body() -> None:
+        async with opened(image) as node:
+            await node.pwrite(MiB + 512, data)
+            first = await node.block_status(0, node.size)
+            assert (first.data, first.length) == (False, MiB)
+
+    run(body)
+    qemu_sees(image, bytes(MiB + 512) + data + bytes(2 * MiB - 512), tmp_path)
+
+
+@needs_qemu
 def test_what_qemu_compresses_is_read(tmp_path: Path) -> None:
     image, raw = tmp_path / "image", tmp_path / "raw"
     data = _text(MiB) + bytes(MiB) + random.Random(1).randbytes(5 * KiB)

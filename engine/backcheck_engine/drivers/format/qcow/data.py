@@ -74,7 +74,7 @@ def _inflate(pieces: Sequence[memoryview], cluster_size: int) -> bytes:
 async def write(image: Image, offset: int, data: Buffer) -> None:
     """Write `data`; a cluster that is not normal yet gets a place at the file's end."""
     view, done = memoryview(data), 0
-    while rest := view[done : done + _TOGETHER]:
+    while rest := view[done : done + min(_TOGETHER, image.rest_of_table(offset + done))]:
         async with image.lock:
             extent = await image.lookup(offset + done, len(rest))
             if extent.kind is not ClusterKind.NORMAL:

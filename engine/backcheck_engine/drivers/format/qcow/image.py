@@ -61,14 +61,16 @@ class Image:
     # Looking up.
 
     async def lookup(self, offset: int, length: int) -> Extent:
-        """What is at a guest offset, for up to `length` bytes in one L2 table. Call it under the lock."""
+        """What is at a guest offset, for up to `length` bytes, in one L2 table if there is one. Call it locked."""
         header, size = self.header, self.cluster_size
         cluster, within = offset >> header.cluster_bits, offset & (size - 1)
         l1_index, first = cluster >> header.l2_bits, cluster & (header.l2_entries - 1)
-        count = min(-(-(within + length) // size), header.l2_entries - first)
         table = await self._l2_table(l1_index)
         if table is None:
-            return Extent(ClusterKind.UNALLOCATED, min(length, count * size - within))
+            empty = await self._tables.count_empty(self._l1, l1_index)
+            in_empty = self.rest_of_table(offset) + (empty - 1) * header.l2_entries * size
+            return Extent(ClusterKind.UNALLOCATED, min(length, in_empty))
+        count = min(-(-(within + length) // size), header.l2_entries - first)
         entries = await self._tables.read(table, first, count)
         kind = _kind(entries[0])
         count = _run(entries, kind, size)
@@ -76,6 +78,11 @@ class Image:
         if kind is ClusterKind.COMPRESSED:
             return Extent(kind, length, entries=tuple(entries[:count]))
         return Extent(kind, length, host=entries[0] + within)
+
+    def rest_of_table(self, offset: int) -> int:
+        """How many bytes of the guest, from `offset` on, are in the same L2 table."""
+        coverage = self.header.l2_entries * self.cluster_size
+        return coverage - offset % coverage
 
     def compressed_place(self, entry: int) -> tuple[int, int]:
         """(offset in the file, length) of the compressed data that an L2 entry describes."""

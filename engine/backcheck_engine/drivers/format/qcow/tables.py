@@ -48,6 +48,13 @@ class Tables:
         block = await self._block(table.offset + start * ENTRY_BYTES, length)
         return block[within : within + count].tolist()
 
+    async def count_empty(self, table: Table, first: int) -> int:
+        """How many entries from `first` on, which is empty, are empty; perhaps there are more."""
+        if table.offset + first * ENTRY_BYTES >= self._file.size:
+            return table.entries - first
+        entries = await self.read(table, first, _BLOCK_ENTRIES)
+        return next((count for count, entry in enumerate(entries) if entry), len(entries))
+
     async def write(self, table: Table, first: int, values: Sequence[int]) -> None:
         """Change entries, in the file before in memory."""
         packed = _swapped(array("Q", values)).tobytes()
