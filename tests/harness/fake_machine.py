@@ -1,8 +1,8 @@
 """A program with a QMP monitor on descriptor 3 that misbehaves as its commands say.
 
 It answers `{}` to everything, and besides that: `print` prints lines on stdout before the reply, `events` sends the
-events in its arguments before the reply, `abort` `exit` `close` `garbage` `silence` do that instead of answering,
-`quit` ends it.
+events in its arguments before the reply, `job-pause` is late, by a drained section that the job tells of before the
+reply, `abort` `exit` `close` `garbage` `silence` do that instead of answering, `quit` ends it.
 """
 
 import json
@@ -28,6 +28,11 @@ def send(message: dict[str, Any]) -> None:
 def events(arguments: dict[str, Any]) -> None:
     for name, data in arguments["events"]:
         send({"event": name, "data": data, "timestamp": {"seconds": 1, "microseconds": 2}})
+
+
+def pause_late(arguments: dict[str, Any]) -> None:
+    changes = [("JOB_STATUS_CHANGE", arguments | {"status": status}) for status in ("paused", "running")]
+    events({"events": changes})
 
 
 def print_lines(arguments: dict[str, Any]) -> None:
@@ -63,6 +68,7 @@ def silence(_: dict[str, Any]) -> None:
 DEEDS: dict[str, Callable[[dict[str, Any]], None]] = {
     "print": print_lines,
     "events": events,
+    "job-pause": pause_late,
     "abort": abort,
     "exit": leave,
     "close": close,

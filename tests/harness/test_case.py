@@ -352,6 +352,19 @@ def test_a_job_that_may_still_talk_at_the_end(fake: Implementation, run_story: R
     assert "job0 is running and may go on by itself, so what it says is not certain: job0.wait()" in result.reason
 
 
+def test_a_drained_section_before_the_reply_pauses_nothing(fake: Implementation, run_story: RunStory) -> None:
+    def changes(*states: str) -> list[JsonValue]:
+        return [["JOB_STATUS_CHANGE", {"id": "job0", "status": status}] for status in states]
+
+    def story(t: Case) -> None:
+        job = t.job("job0", t.exchange("events", events=changes("created", "running")))
+        job.pause()
+        t.exchange("events", events=changes("paused"))
+        t.expect_before(job.verb_reply, job.reach("paused"))
+
+    assert statuses(passed(run_story(fake, story)), None) == ["created", "running", "paused", "running", "paused"]
+
+
 def test_events_that_do_not_name_their_job_are_no_job_s(fake: Implementation, run_story: RunStory) -> None:
     wrong: list[JsonValue] = [
         ["JOB_STATUS_CHANGE", {"id": "job0"}],

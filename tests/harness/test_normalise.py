@@ -87,6 +87,22 @@ class TestPairs:
         )
         assert lane == ["running", "paused", "running"]
 
+    def test_pairs_of_a_drained_section_that_the_pause_waits_for(self) -> None:
+        lane = job_lane(
+            "job0: running",
+            "-> job-pause id=job0",
+            "job0: paused running paused running paused",
+            "<- {}",
+            "-> job-resume id=job0",
+            "job0: running",
+            "<- {}",
+        )
+        assert lane == ["running", "paused", "running"]
+
+    def test_what_is_paused_and_runs_again_by_itself_shows(self) -> None:
+        lane = job_lane("job0: running", "-> job-pause id=job0", "<- {}", "job0: paused running waiting")
+        assert lane == ["running", "paused", "running", "waiting"]
+
     def test_a_resume_that_comes_before_the_job_paused_closes(self) -> None:
         lane = job_lane(
             "job0: running",

@@ -42,6 +42,11 @@ class JobLane:
             last = status_of(message) or last
         return last
 
+    def standing_at(self, position: int) -> int:
+        """Where the state was told that the job had at a position; that position when none was told before."""
+        changes = (message.at for message in self._messages(self._first) if status_of(message))
+        return max((at for at in changes if at < position), default=position)
+
     def final(self) -> RawMessage:
         """The event that told its result. Raises UsageError before it came."""
         for message in self._messages(self._first):

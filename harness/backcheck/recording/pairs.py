@@ -3,8 +3,11 @@
 QEMU pauses a job around every drained section and tells so; how often is no promise. A pair has another cause, and
 stays, while something of that job is open:
 
-- a verb that pauses or resumes it, from the command until its refusal, or until the job runs again after a resume;
+- a verb that pauses it, from its reply until the job runs again after a resume;
+- a verb that resumes it, from the command until its refusal, or until the job runs again;
 - an error with action=stop, until the job runs again after a resume.
+
+A pair that is over before the reply to a pause was under way when the command came: what a person pauses stays so.
 
 A machine that goes down resumes all its jobs, to cancel them.
 """
@@ -62,17 +65,19 @@ class _Conversation:
             name, resumes = found
             job = self.job(name)
             self.sent[entry.monitor] = _Verb(job=name, resumes=resumes, open_before=job.open)
-            job.open = True
-            job.resuming = job.resuming or resumes
+            if resumes:
+                job.open = job.resuming = True
 
     def reply(self, entry: Reply) -> None:
         verb = self.sent.pop(entry.monitor, None)
         if verb is None:
             return
         job = self.job(verb.job)
-        if _refused(entry):
+        if not verb.resumes:
+            job.open = job.open_when_paused = job.open or not _refused(entry)
+        elif _refused(entry):
             job.open, job.resuming = verb.open_before, False
-        elif verb.resumes and job.paused_at is None:
+        elif job.paused_at is None:
             job.open = job.resuming = False
 
     def event(self, entry: JobEvent) -> None:

@@ -123,8 +123,10 @@ class Job:
     # Verbs, of both families
 
     def pause(self, family: Family = "job") -> "Job":
-        """job-pause, or block-job-pause."""
-        return self.verb("pause", family)
+        """job-pause, or block-job-pause. A `paused` that is over before the reply is none to reach(): a drain's."""
+        self.verb("pause", family)
+        self._since = self._lane.standing_at(self._last.reply_at)
+        return self
 
     def resume(self, family: Family = "job") -> "Job":
         """job-resume, or block-job-resume."""
