@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from backcheck.report.terminal import SCREEN, SHOWN_AGAIN
 from tests.meta.conftest import Finished, House
 
 # How a program behaves -> what its case is called, and what is told. Each is of a release of its own, to be told apart.
@@ -90,6 +91,20 @@ def test_a_case_ends_as_it_must(many: Finished, number: int, body: str) -> None:
     id = f"{number}[qemu-10.0-qcow2]"
     assert many.judgements()[id] == word, many.out
     assert told in many.about(id)
+
+
+def test_the_first_failures_of_a_long_run_are_shown_again_at_its_end(house: House) -> None:
+    wrong = list(range(1, SHOWN_AGAIN + 3))
+    for number in wrong:
+        house.case(f"{number:03}", body="1 / 0")
+    for number in range(SCREEN):
+        house.case(str(200 + number), arguments='not_on={"qemu>=10.0": "it is quick so"}')
+    finished = house.run()
+    end = finished.out[finished.out.index("239[") :]
+    shown = [line for line in end.splitlines() if line.startswith("Once more: ")]
+    assert shown == [f"Once more: {number:03}[qemu-10.0-qcow2]" for number in wrong[:SHOWN_AGAIN]]
+    assert end.count("ZeroDivisionError") == SHOWN_AGAIN
+    assert "2 more failures are shown further up" in end
 
 
 def test_a_broken_case_is_no_crash(house: House) -> None:

@@ -1,8 +1,8 @@
 """What a run shows on the terminal, in the manner of iotests' check.
 
 A line for each case with its time and its last time; a failing one with its diff below; at the end who is wrong, what
-failed, what was not run and why, and how many passed. On a terminal the last line tells what runs; elsewhere there are
-plain lines only.
+failed, what was not run and why, and how many passed. Of a long run the first failures are shown there again, for those
+who only see the end of a log. On a terminal the last line tells what runs; elsewhere there are plain lines only.
 """
 
 import os
@@ -22,6 +22,9 @@ from backcheck.running.run_check import RunCheck
 ID_WIDTH = 26
 WORD_WIDTH = 7
 INDENT = "    "
+SCREEN = 40
+"""Runs of cases that are too many to see the first failure together with the end."""
+SHOWN_AGAIN = 5
 
 # What a judgement is called on its line, and how it is coloured.
 _WORDS: dict[Judgement, tuple[str, dict[str, bool]]] = {
@@ -108,6 +111,7 @@ class CaseReporter:
         if not self._state.records and not self._state.unjudged:
             return
         self._terminal.ensure_newline()
+        self._show_failures_again()
         for lines in (self._wrong(), self._not_run(), self._failures(), [self._passed()]):
             for line in lines:
                 self._terminal.write_line(line)
@@ -122,8 +126,21 @@ class CaseReporter:
         short = record.judgement in (Judgement.SKIPPED, Judgement.EXPECTED)
         self._terminal.write_line(f" {record.reason}" if short else timing)
         if not record.judgement.good:
-            for line in failure_text(record).splitlines():
-                self._terminal.write_line(f"{INDENT}{line}", **_DIFF_COLOURS.get(line[:1], {}))
+            self._write_failure(record)
+
+    def _write_failure(self, record: Record) -> None:
+        for line in failure_text(record).splitlines():
+            self._terminal.write_line(f"{INDENT}{line}", **_DIFF_COLOURS.get(line[:1], {}))
+
+    def _show_failures_again(self) -> None:
+        if len(self._state.records) <= SCREEN:
+            return
+        failed = [record for record in self._state.records if not record.judgement.good]
+        for record in failed[:SHOWN_AGAIN]:
+            self._terminal.write_line(f"Once more: {record.id}", bold=True)
+            self._write_failure(record)
+        if len(failed) > SHOWN_AGAIN:
+            self._terminal.write_line(f"{len(failed) - SHOWN_AGAIN} more failures are shown further up")
 
     def _wrong(self) -> list[str]:
         """Verdicts over several implementations, and complaints about the whole."""
