@@ -11,7 +11,8 @@ KiB, MiB, GiB, TiB = (1 << shift for shift in (10, 20, 30, 40))
 PIECE = 4 * MiB
 # A quarter zero, a quarter random, half text: the mix repeats all over the image.
 MIX = ("zero", "random", "text", "text")
-WORDS = ("backup", "cluster", "granularity", "guest", "write", "before", "copy", "node", "target", "error", "job")
+# So few that deflate lives on the choice between many matches, which fast compressors do not make.
+FEW_WORDS = ("backup", "cluster", "granularity", "guest", "write", "before", "copy", "node", "target", "error", "job")
 
 SPARSE_DATA = 128 * MiB
 SPARSE_EXTENT = MiB
@@ -27,18 +28,23 @@ class Image:
 
 
 def make_mixed(folder: Path, size: int) -> tuple[Image, Image]:
-    """The mixed image as raw and as qcow2; zeroes are written out in the raw one and absent in the other."""
-    raw = _make_raw(folder / "mixed.raw", size, text(PIECE))
+    """The mixed image as raw and as qcow2; zeroes are written out in the raw one and absent in the other.
+
+    Its text is what people wrote, the sources of Python's library: how far it packs is that of no random generator.
+    """
+    library = Path(os.__file__).parent
+    sources = b"".join(path.read_bytes() for path in sorted(library.glob("*.py")))
+    raw = _make_raw(folder / "mixed.raw", size, (sources * (PIECE // len(sources) + 1))[:PIECE])
     qcow2 = Image(path=folder / "mixed.qcow2", format="qcow2", size=size)
     run_img("convert", "-f", "raw", "-O", "qcow2", str(raw.path), str(qcow2.path))
     return raw, qcow2
 
 
-def make_mixed_sources(folder: Path, size: int) -> Image:
-    """The mixed image as raw, with text that people wrote: the sources of Python's library."""
-    library = Path(os.__file__).parent
-    sources = b"".join(path.read_bytes() for path in sorted(library.glob("*.py")))
-    return _make_raw(folder / "sources.raw", size, (sources * (PIECE // len(sources) + 1))[:PIECE])
+def make_few_words(folder: Path, size: int) -> Image:
+    """As the mixed image, raw, with text of eleven words at random."""
+    words = random.Random(1)
+    line = " ".join(words.choice(FEW_WORDS) for _ in range(PIECE // 4))
+    return _make_raw(folder / "few-words.raw", size, line.encode()[:PIECE])
 
 
 def _make_raw(path: Path, size: int, content: bytes) -> Image:
@@ -61,13 +67,6 @@ def make_sparse(folder: Path, size: int) -> Image:
     commands = [argument for write in writes for argument in ("-c", write)]
     subprocess.run(["qemu-io", "-f", "qcow2", *commands, str(image.path)], check=True, stdout=subprocess.DEVNULL)
     return image
-
-
-def text(length: int) -> bytes:
-    """Words in lines, the same ones in each run."""
-    words = random.Random(1)
-    line = " ".join(words.choice(WORDS) for _ in range(length // 4))
-    return line.encode()[:length]
 
 
 def run_img(*arguments: str) -> None:

@@ -29,11 +29,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One measure: its samples (seconds or bytes) of the engine and of QEMU, and what they have to be."""
+    """One measure: its samples (seconds or bytes) of the engine and of QEMU, and what they have to be, if anything."""
 
     title: str
     unit: str
-    target: Target
+    target: Target | None
     engine: list[float] = field(default_factory=list)
     qemu: list[float] = field(default_factory=list)
 
@@ -48,17 +48,19 @@ class Row:
         return engine / qemu
 
     def met(self) -> bool:
-        """Whether the target is kept."""
-        return self._reached() <= self.target.most
+        """Whether the target is kept, if there is one."""
+        return self.target is None or self._reached(self.target.bound) <= self.target.most
 
-    def _reached(self) -> float:
-        if self.target.bound is Bound.ENGINE:
+    def _reached(self, bound: Bound) -> float:
+        if bound is Bound.ENGINE:
             return self.medians()[0]
         ratio = self.ratio()
-        return max(ratio, 1 / ratio) if self.target.bound is Bound.BOTH_WAYS else ratio
+        return max(ratio, 1 / ratio) if bound is Bound.BOTH_WAYS else ratio
 
     def goal(self) -> str:
-        """The target in words."""
+        """The target in words; "-" when there is none."""
+        if self.target is None:
+            return "-"
         if self.target.bound is Bound.RATIO:
             return f"ratio <= {self.target.most:.2f}"
         if self.target.bound is Bound.BOTH_WAYS:

@@ -11,7 +11,7 @@ BOTH_WAYS = Target(bound=Bound.BOTH_WAYS, most=1.1)
 ENGINE = Target(bound=Bound.ENGINE, most=150)
 
 
-def make_row(target: Target, engine: list[float], qemu: list[float], unit: str = "ms") -> Row:
+def make_row(target: Target | None, engine: list[float], qemu: list[float], unit: str = "ms") -> Row:
     return Row(title="a guest write", unit=unit, target=target, engine=engine, qemu=qemu)
 
 
@@ -40,6 +40,11 @@ def test_a_line_shows_both_medians_their_ratio_and_how_many_samples() -> None:
     line = render(make_row(RATIO, [0.001, 0.002, 0.009], [0.004]))
     assert " ".join(line.split()) == "a guest write 2.0 ms 4.0 ms 0.50 3/1 ratio <= 1.25"
     assert " ".join(heading("QEMU 7.2").split()) == "medians engine QEMU 7.2 ratio samples target"
+
+
+def test_without_a_target_nothing_is_missed() -> None:
+    line = render(make_row(None, [9.0], [0.001], unit="s"))
+    assert " ".join(line.split()) == "a guest write 9.00 s 0.00 s 9000.00 1/1 -"
 
 
 def test_json_keeps_every_sample() -> None:
