@@ -14,8 +14,9 @@ def run(t: Case) -> None:
     t.start("-object", "throttle-group,id=tg0,x-bps-write=1")
 
     t.step("one write goes, the next would take a day")
-    job = t.blockdev_backup(disk, "throttled")
+    job = t.blockdev_backup(disk, "throttled", speed=1)
     first = job.wait_offset()
+    job.set_speed(0)
     request = disk.aio_write(0x22, offset=7 * MiB, length=4 * KiB)
     request.expect_waiting()
 
