@@ -55,15 +55,26 @@ def holds(path: Path, expected: bytes, folder: Path) -> None:
 def places(path: Path) -> dict[int, int]:
     """Where the grains of a hosted extent lie in its file, in bytes, by its tables; their copies are the same."""
     data = path.read_bytes()
-    capacity, grain = struct.unpack_from("<QQ", data, 12)
-    entries, redundant, directory = struct.unpack_from("<IQQ", data, 44)
-    tables = -(-capacity // (grain * entries))
-    found: list[list[int]] = []
-    for offset in (directory, redundant):
-        sectors = struct.unpack_from(f"<{tables}I", data, offset * 512)
-        found.append([entry for at in sectors for entry in struct.unpack_from(f"<{entries}I", data, at * 512)])
+    (grain,), (entries,) = struct.unpack_from("<Q", data, 20), struct.unpack_from("<I", data, 44)
+    found = [
+        [entry for at in tables for entry in struct.unpack_from(f"<{entries}I", data, at)]
+        for tables in table_offsets(path)
+    ]
     assert found[0] == found[1]
     return {number * grain * 512: entry * 512 for number, entry in enumerate(found[0]) if entry > 1}
+
+
+def table_offsets(path: Path) -> tuple[list[int], list[int]]:
+    """Where in the file of a hosted extent its grain tables are, and their copies."""
+    data = path.read_bytes()
+    capacity, grain = struct.unpack_from("<QQ", data, 12)
+    entries, redundant, directory = struct.unpack_from("<IQQ", data, 44)
+    count = -(-capacity // (grain * entries))
+    tables, copies = (
+        [sector * 512 for sector in struct.unpack_from(f"<{count}I", data, place * 512)]
+        for place in (directory, redundant)
+    )
+    return tables, copies
 
 
 def lies_apart(path: Path) -> None:

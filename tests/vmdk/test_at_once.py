@@ -13,7 +13,7 @@ from backcheck_engine.drivers.protocol.file import FileDriver
 from backcheck_engine.errors import BlockError
 from backcheck_engine.json_value import JsonObject
 from tests.qcow2.qemu import needs_qemu, run
-from tests.vmdk.disks import GRAIN, content, holds, lies_apart, make, opened, places
+from tests.vmdk.disks import GRAIN, content, holds, lies_apart, make, opened, places, table_offsets
 
 PARTS = 2 * GRAIN // 4096
 
@@ -94,3 +94,33 @@ def test_a_write_that_fails_can_be_made_again(subformat: str, event: str, tmp_pa
     lies_apart(path)
     assert min(places(path).values()) == GRAIN, "what failed takes no room"
     holds(path, bytes(GRAIN) + b"\x33" * GRAIN + b"\x22" * GRAIN + bytes(GRAIN), tmp_path)
+
+
+@needs_qemu
+@pytest.mark.parametrize("subformat", ["monolithicSparse", "streamOptimized"])
+@pytest.mark.parametrize("copy", [0, 1], ids=["the table", "its copy"])
+def test_a_place_that_a_table_may_name_is_nobody_elses(
+    copy: int, subformat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of a table fails, but is in the file."""
+    path = tmp_path / "a.vmdk"
+    make(path, 4 * GRAIN, subformat=subformat)
+    table = table_offsets(path)[copy][0]
+    write, failures = FileDriver.pwrite, [errno.EIO]
+
+    async def fail_once(driver: FileDriver, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
+        await write(driver, offset, data, flags)
+        if failures and table <= offset < table + 2048:
+            raise BlockError.from_errno(failures.pop())
+
+    monkeypatch.setattr(FileDriver, "pwrite", fail_once)
+
+    async def write_twice() -> None:
+        async with opened(path) as node:
+            with pytest.raises(BlockError, match="Input/output error"):
+                await node.pwrite(GRAIN, b"\x11" * GRAIN)
+            await node.pwrite(2 * GRAIN, b"\x22" * GRAIN)
+
+    run(write_twice)
+    assert not failures
+    holds(path, bytes(GRAIN) + b"\x11" * GRAIN + b"\x22" * GRAIN + bytes(GRAIN), tmp_path)

@@ -1,5 +1,6 @@
 """Damaged images: refused in QEMU's words where QEMU refuses, and never a crash, a hang or huge memory."""
 
+import errno
 import struct
 import zlib
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 from backcheck_engine.block.graph import Graph
 from backcheck_engine.block.image_upkeep import Repair
 from backcheck_engine.block.opening import open_node
-from backcheck_engine.errors import EngineError
+from backcheck_engine.block.request import Buffer
+from backcheck_engine.drivers.protocol.file import FileDriver
+from backcheck_engine.errors import BlockError, EngineError
 from tests.qcow2.qemu import needs_qemu, run, tool
-from tests.vmdk.disks import GRAIN, make, opened
+from tests.vmdk.disks import GRAIN, make, opened, table_offsets
 
 FIELDS = {
     "version": (4, "<I"),
@@ -195,6 +198,27 @@ def test_a_grain_behind_the_end(sparse: bytes, tmp_path: Path) -> None:
             return result.messages, str(result.failure)
 
     assert run(check) == (["ERROR: cluster offset for sector 128 points after EOF"], "Invalid argument")
+
+
+def test_a_table_that_cannot_be_read_ends_the_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.vmdk"
+    make(path, 600 * GRAIN)
+    bad, read = table_offsets(path)[0][1], FileDriver.pread
+
+    async def fail(driver: FileDriver, offset: int, length: int) -> Buffer:
+        if offset == bad:
+            raise BlockError.from_errno(errno.EIO)
+        return await read(driver, offset, length)
+
+    async def look() -> None:
+        async with opened(path) as node:
+            await node.pwrite(511 * GRAIN, b"\x11" * GRAIN)
+            monkeypatch.setattr(FileDriver, "pread", fail)
+            with pytest.raises(EngineError, match="Input/output error"):
+                await node.pread(511 * GRAIN, 2 * GRAIN)
+            assert bytes(await node.pread(511 * GRAIN, GRAIN)) == b"\x11" * GRAIN
+
+    run(look)
 
 
 def test_a_write_where_there_is_no_table_harms_nothing(sparse: bytes, tmp_path: Path) -> None:

@@ -31,17 +31,26 @@ async def read(image: Image, offset: int, length: int) -> Buffer:
         return await _read_span(image, extent, span, offset)
     content = bytearray(length)
     view, done = memoryview(content), 0
-    reading: list[Coroutine[None, None, None]] = []
     while done < length:
-        extent = image.extent_at(offset + done)
-        span = await extent.locate(offset + done - extent.start, length - done)
-        if span.kind is not Kind.ZEROED:
-            reading.append(_read_into(view[done : done + span.length], image, extent, span, offset + done))
-        done += span.length
-        if len(reading) == _SPANS_AT_ONCE or done == length:
-            await _finish(reading)
-            reading = []
+        places = await _locate(image, offset + done, length - done)
+        reading = []
+        for extent, span in places:
+            if span.kind is not Kind.ZEROED:
+                reading.append(_read_into(view[done : done + span.length], image, extent, span, offset + done))
+            done += span.length
+        await _finish(reading)
     return content
+
+
+async def _locate(image: Image, offset: int, length: int) -> list[tuple[Extent, Span]]:
+    """The first parts of a range, as many as are read side by side. Raises BlockError."""
+    places: list[tuple[Extent, Span]] = []
+    while length and len(places) < _SPANS_AT_ONCE:
+        extent = image.extent_at(offset)
+        span = await extent.locate(offset - extent.start, length)
+        places.append((extent, span))
+        offset, length = offset + span.length, length - span.length
+    return places
 
 
 async def _read_into(part: memoryview, image: Image, extent: Extent, span: Span, offset: int) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block.io_threads import start_in_thread
@@ -111,24 +113,25 @@ class Writer:
         size, file = extent.grain_size, extent.file
         start, end = offset // size * size, -(-(offset + len(view)) // size) * size
         await self._check_table(extent, offset)
-        host = await self._place(extent, end - start)
         if kind is Kind.HOLE:
             await self._image.check_parent()
-        try:
+        async with self._place(extent, end - start) as host:
             await self._fill(extent, host, start, offset - start, kind)
             if file.wants_debug_events:
                 await file.debug_event("write_aio")
             await file.pwrite(host + offset - start, view)
             done = offset + len(view) - start
             await self._fill(extent, host + done, start + done, end - start - done, kind)
-            grains = range(host // SECTOR_SIZE, (host + end - start) // SECTOR_SIZE, size // SECTOR_SIZE)
-            await self._set_entries(extent, start, list(grains))
-        except BaseException:
-            extent.next_grain = host
-            raise
+        grains = range(host // SECTOR_SIZE, (host + end - start) // SECTOR_SIZE, size // SECTOR_SIZE)
+        await self._set_entries(extent, start, list(grains))
 
-    async def _place(self, extent: SparseExtent, length: int) -> int:
-        """Room for that much at the end of the extent's file. Raises EINVAL where tables cannot name it."""
+    @asynccontextmanager
+    async def _place(self, extent: SparseExtent, length: int) -> AsyncIterator[int]:
+        """Room for that much at the end of the extent's file, to be filled inside: what fails takes none.
+
+        The tables change outside: whatever happens there, one of them may name the place. Raises EINVAL where they
+        cannot.
+        """
         host = extent.next_grain
         if host + length > _END_OF_GRAINS:
             raise BlockError.from_errno(errno.EINVAL)
@@ -136,8 +139,8 @@ class Writer:
             # What is written now comes after the footer, so that the header has to say where the directory is.
             await extent.file.pwrite(*pack_directory_place(extent.header.directory_offset))
             extent.footer_counts = False
+        yield host
         extent.next_grain = host + length
-        return host
 
     async def _fill(self, extent: SparseExtent, host: int, offset: int, length: int, kind: Kind) -> None:
         """Write what a new grain has around the data that it is made for."""
@@ -177,12 +180,12 @@ class Writer:
             # Somebody may have written there meanwhile.
             view = view[: await self._count_free(extent, offset, len(view))]
             del grains[-(-len(view) // size) :]
-            host = await self._place(extent, sum(map(len, grains)))
-            try:
-                await self._store_packed(extent, offset, host, grains)
-            except BaseException:
-                extent.next_grain = host
-                raise
+            async with self._place(extent, sum(map(len, grains))) as host:
+                if extent.file.wants_debug_events:
+                    await extent.file.debug_event("write_compressed")
+                await extent.file.pwrite(host, b"".join(grains))
+            ends = accumulate(map(len, grains), initial=host)
+            await self._set_entries(extent, offset, [place // SECTOR_SIZE for place in ends][:-1])
         return len(view)
 
     async def _count_free(self, extent: SparseExtent, offset: int, length: int) -> int:
@@ -191,16 +194,6 @@ class Writer:
         if span.kind is Kind.PACKED:
             raise _written_before()
         return span.length
-
-    async def _store_packed(self, extent: SparseExtent, offset: int, host: int, grains: list[bytes]) -> None:
-        if extent.file.wants_debug_events:
-            await extent.file.debug_event("write_compressed")
-        await extent.file.pwrite(host, b"".join(grains))
-        sectors = []
-        for grain in grains:
-            sectors.append(host // SECTOR_SIZE)
-            host += len(grain)
-        await self._set_entries(extent, offset, sectors)
 
 
 async def _pack(offset: int, view: memoryview, grain_size: int) -> list[bytes]:
