@@ -121,3 +121,20 @@ def test_wrong_l2_entries(tmp_path: Path, entry: int, reads: int) -> None:
             assert bytes(await node.pread(4096, 4096)) == b"\1" * 4096
 
     run(body)
+
+
+def test_a_table_that_lies_on_another_one(tmp_path: Path) -> None:
+    """The L1 table, of five entries, names itself as an L2 table, of 64."""
+    path, place = tmp_path / "image", 512
+    wrong: dict[str, bytes | int] = {"size": 5 * 64 * 512, "cluster_bits": 9, "l2_bits": 6, "l1": place}
+    _write(path, wrong)
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">Q", data, place, place)
+    path.write_bytes(data)
+
+    async def body() -> None:
+        async with opened(path) as node:
+            await node.pwrite(10 * 512, b"\1" * 512)
+            assert bytes(await node.pread(10 * 512, 512)) == b"\1" * 512
+
+    run(body)

@@ -62,7 +62,8 @@ class Tables:
         for number, value in enumerate(values, first):
             block_number, within = divmod(number, _BLOCK_ENTRIES)
             block = self._blocks.get(table.offset + block_number * _BLOCK_ENTRIES * ENTRY_BYTES)
-            if block is not None:
+            # In a damaged image it may be that of a shorter table at the same place.
+            if block is not None and within < len(block):
                 block[within] = value
 
     def forget(self) -> None:
