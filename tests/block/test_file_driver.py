@@ -236,6 +236,22 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     assert run(story()) == errno.ENOSPC
 
 
+@needs_qemu
+@pytest.mark.parametrize("options", [[], ["--preallocation=full"]])
+def test_a_device_stays_as_large_as_it_is(options: list[str]) -> None:
+    image = ["--image-opts", "driver=host_device,filename=/dev/null"]
+
+    async def story() -> str:
+        node = await open_node(Graph(), {"driver": "host_device", "filename": "/dev/null"})
+        assert not node.driver.has_zero_init()
+        with pytest.raises(BlockError) as caught:
+            await node.truncate(MiB, exact=True, preallocation="full" if options else "off")
+        await node.unref()
+        return caught.value.message
+
+    assert qemu_img("resize", *options, *image, "1M").stderr == f"qemu-img: {run(story())}\n"
+
+
 def test_descriptors_are_closed(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(bytes(MiB))

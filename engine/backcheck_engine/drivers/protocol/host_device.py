@@ -23,13 +23,18 @@ class HostDeviceDriver(FileDriver):
         except OSError as error:
             raise BlockError.from_os_error(error) from error
 
+    def has_zero_init(self) -> bool:
+        """Nobody knows what is on a device."""
+        return False
+
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
         raise BlockError.from_errno(errno.ENOTSUP)
 
     async def truncate(self, size: int, *, exact: bool, preallocation: str = "off", zero: bool = False) -> None:
         if preallocation != "off":
-            raise BlockError(f"Preallocation mode '{preallocation}' unsupported for this node", errno.ENOTSUP)
-        if size > self.size():
-            raise BlockError("Cannot grow device files", errno.EINVAL)
+            message = f"Preallocation mode '{preallocation}' unsupported for this non-regular file"
+            raise BlockError(message, errno.ENOTSUP)
         if exact and size != self.size():
             raise BlockError("Cannot resize device files", errno.ENOTSUP)
+        if size > self.size():
+            raise BlockError("Cannot grow device files", errno.EINVAL)
