@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 Data = bytes | bytearray | memoryview
 
 SECTOR = 512
-_WINDOW_BITS = -12
-"""Raw deflate with a window of 4 KiB, which every reader of the format can take."""
+_WINDOW_BITS = 12
+"""What is deflated here refers back 4 KiB at most, which every reader of the format can take."""
+_WIDEST_WINDOW_BITS = 15
+"""What others deflated may refer back to anything in its cluster, as far as deflate can: QEMU reads that."""
 _LEVEL = 1
 _ZSTD_LEVEL = 3
 _ZSTD_SHORTEST_MATCH = 4
@@ -78,7 +80,9 @@ def _inflate(data: Data, cluster_size: int) -> bytes:
     from isal import igzip_lib
 
     try:
-        plain = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE, -_WINDOW_BITS).decompress(data, cluster_size)
+        plain = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE, _WIDEST_WINDOW_BITS).decompress(
+            data, cluster_size
+        )
     except Exception:  # its own class, which its type stubs declare as an instance
         return _inflate_as_qemu(data, cluster_size)
     return plain if len(plain) == cluster_size else _inflate_as_qemu(data, cluster_size)
@@ -87,7 +91,7 @@ def _inflate(data: Data, cluster_size: int) -> bytes:
 def _inflate_as_qemu(data: Data, cluster_size: int) -> bytes:
     """By zlib, which decides what QEMU can read."""
     try:
-        plain = zlib.decompressobj(_WINDOW_BITS).decompress(data, cluster_size)
+        plain = zlib.decompressobj(-_WIDEST_WINDOW_BITS).decompress(data, cluster_size)
     except zlib.error as error:
         raise CompressionError(str(error)) from error
     if len(plain) != cluster_size:
@@ -98,7 +102,7 @@ def _inflate_as_qemu(data: Data, cluster_size: int) -> bytes:
 def _deflate(data: Data) -> bytes:
     from isal import isal_zlib
 
-    return isal_zlib.compress(data, _LEVEL, _WINDOW_BITS)
+    return isal_zlib.compress(data, _LEVEL, -_WINDOW_BITS)
 
 
 def _zstd_decompress(data: Data, cluster_size: int) -> bytes:
@@ -108,13 +112,17 @@ def _zstd_decompress(data: Data, cluster_size: int) -> bytes:
         unpacker: zstandard.ZstdDecompressor = _of_this_thread.unpacker
     except AttributeError:
         unpacker = _of_this_thread.unpacker = zstandard.ZstdDecompressor()
+    packed = bytes(data)
     try:
-        # Never more than a cluster, whatever the data claims to hold.
-        plain = unpacker.stream_reader(bytes(data)).read(cluster_size)
+        # Never more than a byte above a cluster, whatever the data claims to hold.
+        plain = unpacker.stream_reader(packed).read(cluster_size + 1)
+        if len(plain) < cluster_size:
+            # It may be of several frames; what follows the last one is none of this cluster's.
+            plain = unpacker.stream_reader(packed, read_across_frames=True).read(cluster_size)
     except zstandard.ZstdError as error:
         raise CompressionError(str(error)) from error
     if len(plain) != cluster_size:
-        raise CompressionError("compressed cluster is too short")
+        raise CompressionError("compressed cluster is too short or too long")
     return plain
 
 
