@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import random
+import struct
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from backcheck_engine.block.node import Node
 from backcheck_engine.errors import BlockError
 from tests.qcow1.disks import content, make, opened, qemu_sees
-from tests.qcow2.qemu import needs_qemu, qemu_img, run, tool
+from tests.qcow2.qemu import needs_qemu, qemu_img, qemu_io, run, tool
 
 KiB, MiB = 1 << 10, 1 << 20
 CLUSTER = 4 * KiB
@@ -110,6 +111,49 @@ def test_the_map_is_qemus(tmp_path: Path) -> None:
     assert [(*(entry[key] for key in keys[2:]), entry.get("offset")) for entry in theirs] == [
         entry[2:] for entry in joined
     ]
+
+
+@needs_qemu
+def test_clusters_and_tables_lie_where_qemu_puts_them(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    writes = [(2 * MiB, 512), (CLUSTER, 3 * CLUSTER), (0, 512), (512, 5 * CLUSTER), (20 * CLUSTER, 100 * CLUSTER)]
+    make(ours, SIZE)
+    theirs.write_bytes(ours.read_bytes())
+    compressed = 300 * CLUSTER
+
+    async def body() -> None:
+        async with opened(ours) as node:
+            for offset, length in writes:
+                await node.pwrite(offset, b"\1" * length)
+            await node.pwrite_compressed(compressed, b"\1" * CLUSTER)
+            await node.pwrite(compressed + CLUSTER, b"\1" * 512)
+
+    run(body)
+    commands = [f"write -P 1 {offset} {length}" for offset, length in writes]
+    commands += [f"write -c -P 1 {compressed} {CLUSTER}", f"write -P 1 {compressed + CLUSTER} 512"]
+    qemu_io(theirs, *commands, options=("-f", "qcow"))
+    maps = [qemu_img("map", "--output=json", "-f", "qcow", image) for image in (ours, theirs)]
+    assert maps[0] == maps[1]
+
+
+@needs_qemu
+@pytest.mark.parametrize("size", [511, 1000, 2 * CLUSTER + 700])
+def test_a_disk_ends_with_a_whole_sector(tmp_path: Path, size: int) -> None:
+    """Whatever its header says."""
+    image = tmp_path / "image"
+    make(image, MiB)
+    data = bytearray(image.read_bytes())
+    struct.pack_into(">Q", data, 24, size)
+    image.write_bytes(data)
+    told = qemu_img("info", "--output=json", "-f", "qcow", image)
+
+    async def body() -> int:
+        async with opened(image) as node:
+            last = node.size & -CLUSTER
+            await node.pwrite_compressed(last, b"\1" * (node.size - last))
+            return node.size
+
+    assert run(body) == json.loads(told)["virtual-size"]
 
 
 @pytest.mark.parametrize(

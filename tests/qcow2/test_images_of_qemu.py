@@ -182,3 +182,24 @@ def test_bad_options_are_refused_in_the_same_words(options: dict[str, JsonValue]
         pytest.skip("this QEMU does not have discard-no-unref")
     assert f": {ours}\n" in done.stderr
     assert ours
+
+
+@needs_qemu
+@pytest.mark.parametrize("size", [100, 1000, 128 * KiB + 700])
+def test_a_disk_ends_with_a_whole_sector(size: int, tmp_path: Path) -> None:
+    """Whatever its header says."""
+    path = tmp_path / "t.qcow2"
+    qemu_img("create", "-q", "-f", "qcow2", path, "1M")
+    with path.open("r+b") as file:
+        file.seek(24)
+        file.write(struct.pack(">Q", size))
+    told = json.loads(qemu_img("info", "--output=json", "-f", "qcow2", path))
+
+    async def use() -> int:
+        async with opened(path) as node:
+            last = node.size & -64 * KiB
+            await node.pwrite_compressed(last, b"x" * (node.size - last))
+            return node.size
+
+    assert run(use) == told["virtual-size"]
+    check(path)

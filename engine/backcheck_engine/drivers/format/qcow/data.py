@@ -93,6 +93,7 @@ async def _write_anew(image: Image, offset: int, extent: Extent, data: memoryvie
         around = bytearray(await _read_around(image, start, end, extent))
         around[offset - start : offset - start + len(data)] = data
         data = memoryview(around)
+    await image.make_table(start)
     place = image.end_of_file(size)
     await image.event("write_aio")
     await image.file.pwrite(place, data)
@@ -123,6 +124,7 @@ async def write_compressed(image: Image, offset: int, data: Buffer) -> None:
         await write(image, offset, data)
         return
     async with image.lock:
+        await image.make_table(offset)
         place = image.end_of_file(SECTOR_SIZE)
         entry = image.compressed_entry(place, len(packed))
         await image.event("write_compressed")

@@ -77,7 +77,7 @@ class QcowDriver(Driver):
     # Facts.
 
     def size(self) -> int:
-        return self.image.header.size
+        return self.image.header.size // SECTOR_SIZE * SECTOR_SIZE
 
     def info(self) -> DriverInfo:
         return DriverInfo(cluster_size=self.image.cluster_size)

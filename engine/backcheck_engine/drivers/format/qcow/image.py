@@ -63,8 +63,8 @@ class Image:
     async def lookup(self, offset: int, length: int) -> Extent:
         """What is at a guest offset, for up to `length` bytes, in one L2 table if there is one. Call it locked."""
         header, size = self.header, self.cluster_size
-        cluster, within = offset >> header.cluster_bits, offset & (size - 1)
-        l1_index, first = cluster >> header.l2_bits, cluster & (header.l2_entries - 1)
+        within = offset & (size - 1)
+        l1_index, first = self._indices(offset)
         table = await self._l2_table(l1_index)
         if table is None:
             empty = await self._tables.count_empty(self._l1, l1_index)
@@ -107,24 +107,34 @@ class Image:
         end = max(self.file.size, self._l1.offset + self._l1.entries * ENTRY_BYTES)
         return -(-end // alignment) * alignment
 
+    async def make_table(self, offset: int) -> None:
+        """Have an L2 table for a guest offset, before its clusters get places, as in QEMU. Call it under the lock."""
+        l1_index, _ = self._indices(offset)
+        await self.event("l2_load")
+        if await self._l2_table(l1_index) is None:
+            await self._new_l2_table(l1_index)
+
     async def link(self, offset: int, entries: Sequence[int]) -> None:
         """Make these the L2 entries of the clusters from a guest offset on, in one table. Call it under the lock."""
-        header = self.header
-        cluster = offset >> header.cluster_bits
-        l1_index, first = cluster >> header.l2_bits, cluster & (header.l2_entries - 1)
-        await self.event("l2_load")
-        table = await self._l2_table(l1_index) or await self._new_l2_table(l1_index)
+        l1_index, first = self._indices(offset)
+        table = await self._l2_table(l1_index)
+        assert table is not None, "made before"
         await self.event("l2_update")
         await self._tables.write(table, first, entries)
 
-    async def _new_l2_table(self, l1_index: int) -> Table:
+    def _indices(self, offset: int) -> tuple[int, int]:
+        """(number of the L2 table, number of the entry in it) for a guest offset."""
+        header = self.header
+        cluster = offset >> header.cluster_bits
+        return cluster >> header.l2_bits, cluster & (header.l2_entries - 1)
+
+    async def _new_l2_table(self, l1_index: int) -> None:
         table = Table(self.end_of_file(self.cluster_size), self.header.l2_entries)
         await self.event("l2_alloc_write")
         await self.file.pwrite(table.offset, bytes(table.entries * ENTRY_BYTES))
         self._tables.forget()  # a damaged image may have had entries that pointed here
         await self.event("l1_update")
         await self._tables.write(self._l1, l1_index, [table.offset])
-        return table
 
     async def make_empty(self) -> None:
         """Forget all clusters: everything comes from the backing file again, and the file ends with the L1 table."""

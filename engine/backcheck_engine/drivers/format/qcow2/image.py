@@ -10,6 +10,7 @@ from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from backcheck_engine.block.request import SECTOR_SIZE
 from backcheck_engine.drivers.format.qcow2.allocation import Refcounts
 from backcheck_engine.drivers.format.qcow2.cache import MetadataCache
 from backcheck_engine.drivers.format.qcow2.header import Autoclear, Header, Incompatible, pack_header
@@ -41,7 +42,8 @@ class Image:
         self.options = options
         self.has_data_file = Incompatible.DATA_FILE in header.incompatible
         self.lock = asyncio.Lock()
-        self.size = header.size
+        self.size = header.size // SECTOR_SIZE * SECTOR_SIZE
+        """The virtual size: what a header says beyond whole sectors does not count."""
         self.snapshots: list[StoredSnapshot] = []
         self.snapshot_table_length = 0
         self.bitmaps: list[DirectoryEntry] = []
