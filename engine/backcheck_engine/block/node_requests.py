@@ -5,6 +5,7 @@ A driver sees only aligned requests, inside the image (or growing it), no longer
 
 import asyncio
 import errno
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from backcheck_engine.block.driver import Driver, DriverKind, Limits
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 
 NONE = RequestFlag.NONE
 _DRIVER_WRITE_FLAGS = RequestFlag.FUA | RequestFlag.SERIALISING | RequestFlag.WRITE_UNCHANGED
+
+
+@dataclass(slots=True)
+class DiscardCounts:
+    """What became of the discards that reached a node's driver."""
+
+    done: int = 0
+    failed: int = 0
+    bytes_done: int = 0
 
 
 class NodeRequests:
@@ -57,6 +67,9 @@ class NodeRequests:
         self.event_sink: Node | None = None
         """The primary child, when it wants debug events."""
         self.write_generation = 0
+        self.highest_write = 0
+        """Where the write that reached farthest ended, in bytes."""
+        self.discards = DiscardCounts()
         self._flushed_generation = 0
         self._flush_lock: asyncio.Lock | None = None
 
@@ -230,8 +243,11 @@ class NodeRequests:
     def _finish_write(self, offset: int, length: int) -> None:
         """Whether it worked or not: what was written is dirty, and the image may have grown."""
         self.write_generation += 1
-        if offset + length > self.cached_size >= 0:
-            self.cached_size = -(-(offset + length) // SECTOR_SIZE) * SECTOR_SIZE
+        end = offset + length
+        if end > self.highest_write:
+            self.highest_write = end
+        if end > self.cached_size >= 0:
+            self.cached_size = -(-end // SECTOR_SIZE) * SECTOR_SIZE
             self.bitmaps.resize(self.cached_size)
             self._node.notify_resized()
         if self.bitmaps.attached:

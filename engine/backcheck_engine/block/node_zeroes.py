@@ -96,7 +96,10 @@ class NodeZeroes(NodeRequests):
         for start, piece in pieces_to_discard(offset, length, alignment, limits.request_alignment, limits.max_pdiscard):
             try:
                 await self.driver.discard(start, piece)
+                self.discards.done += 1
+                self.discards.bytes_done += piece
             except BlockError as error:
+                self.discards.failed += 1
                 skipped = error.errno == errno.EINVAL and (start % alignment or piece % alignment)
                 if error.errno != errno.ENOTSUP and not skipped:
                     raise

@@ -37,19 +37,20 @@ def device_statistics(backend: BlockBackend, guest: GuestDevice | None, release:
         info |= node_statistics(backend.node, release, with_backing=True)
     # An empty drive counts nothing before 6.0.
     counts = backend.node is not None or release >= QEMU_7_2
-    info["stats"] = _stats(release, backend.accounting, accounts_all=counts)
+    highest = 0 if backend.node is None else backend.node.highest_write
+    info["stats"] = _stats(release, highest) | _counted(backend.accounting, accounts_all=counts)
     return info
 
 
 def node_statistics(node: Node, release: Release, *, with_backing: bool = False) -> JsonObject:
     """BlockStats of a node and of those that hold its data."""
-    info: JsonObject = {"node-name": node.node_name, "stats": _stats(release)}
+    info: JsonObject = {"node-name": node.node_name, "stats": _stats(release, node.highest_write)}
     if node.format_name in _WITH_DRIVER_SPECIFIC:
         info["driver-specific"] = {
             "driver": node.format_name,
-            "discard-nb-ok": 0,
-            "discard-nb-failed": 0,
-            "discard-bytes-ok": 0,
+            "discard-nb-ok": node.discards.done,
+            "discard-nb-failed": node.discards.failed,
+            "discard-bytes-ok": node.discards.bytes_done,
         }
     primary = node.primary_child
     if primary is not None:
@@ -60,21 +61,27 @@ def node_statistics(node: Node, release: Release, *, with_backing: bool = False)
     return info
 
 
-def _stats(release: Release, accounting: Accounting | None = None, *, accounts_all: bool = False) -> JsonObject:
+def _stats(release: Release, highest_write: int) -> JsonObject:
+    """BlockStats of a node, for which nobody counts requests."""
     names = _COUNTERS + _ZONE_COUNTERS if release >= QEMU_10_0 else _COUNTERS
     stats: JsonObject = dict.fromkeys(names, 0)
-    stats |= {"account_invalid": accounts_all, "account_failed": accounts_all, "timed_stats": []}
-    if accounting:
-        stats |= {
-            "rd_bytes": accounting.read_bytes,
-            "wr_bytes": accounting.write_bytes,
-            "rd_operations": accounting.read_operations,
-            "wr_operations": accounting.write_operations,
-            "flush_operations": accounting.flush_operations,
-            "failed_rd_operations": accounting.failed_read_operations,
-            "failed_wr_operations": accounting.failed_write_operations,
-            "failed_flush_operations": accounting.failed_flush_operations,
-            "invalid_rd_operations": accounting.invalid_read_operations,
-            "invalid_wr_operations": accounting.invalid_write_operations,
-        }
-    return stats
+    stats["wr_highest_offset"] = highest_write
+    return stats | {"account_invalid": False, "account_failed": False, "timed_stats": []}
+
+
+def _counted(accounting: Accounting, *, accounts_all: bool) -> JsonObject:
+    """What is counted of a device's requests."""
+    return {
+        "account_invalid": accounts_all,
+        "account_failed": accounts_all,
+        "rd_bytes": accounting.read_bytes,
+        "wr_bytes": accounting.write_bytes,
+        "rd_operations": accounting.read_operations,
+        "wr_operations": accounting.write_operations,
+        "flush_operations": accounting.flush_operations,
+        "failed_rd_operations": accounting.failed_read_operations,
+        "failed_wr_operations": accounting.failed_write_operations,
+        "failed_flush_operations": accounting.failed_flush_operations,
+        "invalid_rd_operations": accounting.invalid_read_operations,
+        "invalid_wr_operations": accounting.invalid_write_operations,
+    }
