@@ -4,6 +4,7 @@ import errno
 
 import pytest
 
+from backcheck_engine import release
 from tests.jobs.machine import START, SUCCESS, Fault, KiB, Machine, MiB, refused, run, turns
 
 
@@ -258,6 +259,44 @@ def test_an_error_during_an_interruption_is_met_again_and_not_reported_twice() -
         await job.is_concluded.wait()
         assert machine.lane() == [*START, "paused", "running", *SUCCESS]
         assert machine.target.data == machine.source.data
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("verb", "policy", "then"),
+    [
+        ("pause", "report", ["aborting", "BLOCK_JOB_COMPLETED", "concluded", "null"]),
+        ("pause", "ignore", ["paused"]),
+        ("pause", "stop", ["paused"]),
+        ("cancel", "report", ["aborting", "BLOCK_JOB_CANCELLED", "concluded", "null"]),
+        ("cancel", "ignore", ["aborting", "BLOCK_JOB_CANCELLED", "concluded", "null"]),
+        ("cancel", "stop", ["aborting", "BLOCK_JOB_CANCELLED", "concluded", "null"]),
+    ],
+)
+def test_before_6_0_an_error_during_an_interruption_was_told(
+    verb: str, policy: str, then: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As QEMU 5.2 answered."""
+    monkeypatch.setattr(release, "current", lambda: release.QEMU_5_2)
+
+    async def story() -> None:
+        machine = Machine()
+        machine.fill()
+        machine.target.faults.append(Fault("write", times=1))
+        gate = machine.target.hold("write")
+        job = await machine.backup(on_target_error=policy)
+        await gate.entered.wait()
+        await (machine.jobs.pause(job) if verb == "pause" else machine.jobs.cancel(job))
+        before = machine.lane()
+        machine.target.open_gate(gate)
+        await machine.until(lambda: machine.lane()[-1] == then[-1])
+        await turns()
+        assert machine.lane() == [*before, "BLOCK_JOB_ERROR", *then]
+        assert machine.data_of("BLOCK_JOB_ERROR") == {"device": "j0", "operation": "write", "action": policy}
+        if then == ["paused"]:
+            assert machine.block_job().io_status.value == ("failed" if policy == "stop" else "ok")
+            await machine.jobs.cancel(job)
 
     run(story)
 

@@ -110,7 +110,7 @@ class BackupJob(BlockJob):
         last, copied_before = None, 0
         while not (self.is_cancelled and self._is_old):
             failure = await self._pass()
-            if failure is None or (self.is_cancelled and not self._target_gave_up):
+            if failure is None or (self.is_cancelled and not (self._target_gave_up or self._is_old)):
                 break
             last, copied_before = failure, self.current_progress
             policy = self._options.on_source_error if failure.is_read else self._options.on_target_error
@@ -132,6 +132,7 @@ class BackupJob(BlockJob):
         """Copy what is marked, standing still whenever a pause is wanted; the failure that ended the pass, if any.
 
         What fails while a pass is interrupted is not reported: it is still marked, and the next pass meets it again.
+        Before 6.0 it was: a job copied by itself, and told of whatever failed.
         """
         while True:
             self._call = call = BlockCopyCall(
@@ -149,7 +150,7 @@ class BackupJob(BlockJob):
                 failure = await call.run()
             finally:
                 self._call = None
-            if not call.is_cancelled or self._target_gave_up:
+            if not call.is_cancelled or self._target_gave_up or (self._is_old and failure is not None):
                 return failure
             await self.pause_point()
             if self.is_cancelled:
