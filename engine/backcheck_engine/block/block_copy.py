@@ -14,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import enum
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from backcheck_engine import release
 from backcheck_engine.block.child import Child
 from backcheck_engine.block.dirty_bitmap import DirtyBitmap
 from backcheck_engine.block.rate_limit import RateLimit
-from backcheck_engine.block.request import Buffer, RequestFlag
+from backcheck_engine.block.request import MAX_REQUEST_BYTES, Buffer, RequestFlag
 from backcheck_engine.errors import BlockError
 from backcheck_engine.tracing import (
     BLOCK_COPY_PROCESS,
@@ -29,9 +30,14 @@ from backcheck_engine.tracing import (
     BLOCK_COPY_WRITE_ZEROES_FAIL,
 )
 
+if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
+
 DEFAULT_CLUSTER_SIZE: Final = 64 * 1024
 CHUNK_BYTES: Final = 1024 * 1024
 """The longest copy of data in one piece."""
+OFFLOADED_CHUNK_BYTES: Final = 16 * 1024 * 1024
+"""The longest copy in one piece that the host's kernel makes, once it has made one."""
 STATUS_RUN_BYTES: Final = 1024 * 1024 * 1024
 """How far ahead the block status is asked for."""
 
@@ -98,6 +104,11 @@ class Progress:
         return self.current + self.remaining
 
 
+def _longest_request(source: Node, target: Node) -> int:
+    """The longest request that both nodes take."""
+    return min(filter(None, (source.limits.max_transfer, target.limits.max_transfer)), default=MAX_REQUEST_BYTES)
+
+
 class BlockCopy:
     """The state that one copy-before-write filter and at most one job share."""
 
@@ -120,16 +131,30 @@ class BlockCopy:
         """What is being copied now, in whole clusters."""
         is_fleecing = source.node in target.node.backing_chain()
         self._write_flags = RequestFlag.SERIALISING if is_fleecing else RequestFlag.NONE
+        longest = _longest_request(source.node, target.node) // cluster_size * cluster_size
+        self._offloaded_chunk_bytes: Final = min(max(cluster_size, OFFLOADED_CHUNK_BYTES), longest)
+        self._tries_offload = release.current() < release.QEMU_7_2 and longest > 0
+        """Whether the host's kernel is asked to copy data: before 6.0, until it could not for the first time."""
+        self._has_offloaded = False
+
+    @property
+    def offloads(self) -> bool:
+        """Whether data is copied where nobody looks at it, and only by hand if that fails."""
+        return self._tries_offload and not self.compress
 
     @property
     def chunk_bytes(self) -> int:
         """The longest range of data copied in one piece."""
-        return self.cluster_size if self.compress else max(self.cluster_size, CHUNK_BYTES)
+        if self.compress:
+            return self.cluster_size
+        if self.offloads and self._has_offloaded:
+            return self._offloaded_chunk_bytes
+        return max(self.cluster_size, CHUNK_BYTES)
 
     @property
     def writes_plainly(self) -> bool:
         """Whether data is just written, and nothing else is done with it or with the source."""
-        return not self.compress and self.only_copies
+        return not self.compress and not self.offloads and self.only_copies
 
     @property
     def only_copies(self) -> bool:
@@ -230,8 +255,21 @@ class BlockCopy:
         """Copy a range, whatever the bitmap says; the failure, if it failed."""
         if method is CopyMethod.ZERO:
             return await self._write_zeroes(offset, length)
+        if self.offloads and await self._offload(offset, length):
+            return None
         data = await self.read(offset, length)
         return data if isinstance(data, CopyFailure) else await self.write(offset, data)
+
+    async def _offload(self, offset: int, length: int) -> bool:
+        """Have the host's kernel copy; False where it cannot, which it is not asked again."""
+        try:
+            await self.source.node.copy_range_from(offset, length, self.target.node, offset, self._write_flags)
+        except BlockError:
+            # Reading and writing tells what is wrong, if anything is.
+            self._tries_offload = False
+            return False
+        self._has_offloaded = True
+        return True
 
     async def read(self, offset: int, length: int) -> Buffer | CopyFailure:
         """What the source holds."""

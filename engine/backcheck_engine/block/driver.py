@@ -91,6 +91,8 @@ class Driver(ImageUpkeep, ABC):
     supports_compressed_writes: ClassVar[bool] = False
     compresses_single_clusters: ClassVar[bool] = False
     """Whether one compressed write cannot be more than a cluster."""
+    supports_copy_offload: ClassVar[bool] = False
+    """Whether the host's kernel can copy from and to what this driver shows, `copy_range_from` and `copy_range_to`."""
     supports_discard: bool = False
     """Whether `discard` does anything; the node does not track discards that would do nothing."""
     supports_fua: bool = False
@@ -148,6 +150,16 @@ class Driver(ImageUpkeep, ABC):
     async def pwrite_scattered(self, ranges: Sequence[Range], pieces: Sequence[FilePiece]) -> int:
         """Write the first `ranges`, each from its piece, as many as can be; how many that was."""
         return 0
+
+    async def copy_range_from(
+        self, offset: int, length: int, target: "Node", target_offset: int, flags: RequestFlag = RequestFlag.NONE
+    ) -> None:
+        """Have `target` take a range from where it lies in a file of the host."""
+        raise BlockError.from_errno(errno.ENOTSUP)
+
+    async def copy_range_to(self, offset: int, piece: FilePiece, flags: RequestFlag = RequestFlag.NONE) -> None:
+        """Have the host copy `piece` to where `offset` lies in a file of its own."""
+        raise BlockError.from_errno(errno.ENOTSUP)
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
         """Make the range read as zeroes, without buffers."""

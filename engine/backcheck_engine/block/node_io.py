@@ -4,8 +4,8 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from backcheck_engine.block import status
+from backcheck_engine.block.node_offload import NodeOffload
 from backcheck_engine.block.node_requests import NONE, check_request
-from backcheck_engine.block.node_scattered import NodeScattered
 from backcheck_engine.block.padding import Padding
 from backcheck_engine.block.request import MAX_IMAGE_BYTES, BlockStatus, Buffer, RequestFlag
 from backcheck_engine.block.tracking import RequestKind
@@ -20,7 +20,7 @@ _COPY_ON_READ: Final = 0x1
 """How a trace shows such a read."""
 
 
-class NodeIO(NodeScattered):
+class NodeIO(NodeOffload):
     """The whole half of `Node` that carries requests."""
 
     async def pwrite_compressed(self, offset: int, data: Buffer) -> None:

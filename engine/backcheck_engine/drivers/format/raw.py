@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from backcheck_engine import release
 from backcheck_engine.block.child import Child, ChildRole
@@ -11,8 +12,11 @@ from backcheck_engine.block.opening import Opener
 from backcheck_engine.block.options import Options
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.probing import PROBE_BYTES, RAW, probe
-from backcheck_engine.block.request import SECTOR_SIZE, BlockStatus, Buffer, RequestFlag
+from backcheck_engine.block.request import SECTOR_SIZE, BlockStatus, Buffer, FilePiece, RequestFlag
 from backcheck_engine.errors import BlockError
+
+if TYPE_CHECKING:
+    from backcheck_engine.block.node import Node
 
 _CHANGES = Permission.WRITE | Permission.RESIZE
 
@@ -29,6 +33,7 @@ class RawDriver(Driver):
 
     format_name = "raw"
     kind = DriverKind.FORMAT
+    supports_copy_offload = True
     supports_discard = True
     zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK | RequestFlag.FUA
     strong_options = ("offset", "size")
@@ -96,6 +101,16 @@ class RawDriver(Driver):
         if file.wants_debug_events:
             await file.debug_event("write_aio")
         await file.pwrite(place, data, flags)
+
+    async def copy_range_from(
+        self, offset: int, length: int, target: "Node", target_offset: int, flags: RequestFlag = RequestFlag.NONE
+    ) -> None:
+        place = self._place(offset, length, writing=False)
+        await self.node.file.copy_range_from(place, length, target, target_offset, flags)
+
+    async def copy_range_to(self, offset: int, piece: FilePiece, flags: RequestFlag = RequestFlag.NONE) -> None:
+        # The first sector is not guarded against what nobody looks at.
+        await self.node.file.copy_range_to(self._place(offset, piece.length, writing=True), piece, flags)
 
     def _checked_copy(self, data: Buffer) -> Buffer:
         """A copy that nobody can change any more, and that does not make the image another format's."""

@@ -55,6 +55,7 @@ class FileDriver(Driver):
     kind = DriverKind.PROTOCOL
     protocol_prefix = "file"
     needs_filename = True
+    supports_copy_offload = True
     supports_discard = True
     zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
     mutable_options = ("drop-cache", "x-check-cache-dropped")
@@ -145,6 +146,14 @@ class FileDriver(Driver):
             self._writeback.copied(self._fd, sum(length for _, length in ranges[:count]))
         return count
 
+    async def copy_range_from(
+        self, offset: int, length: int, target: "Node", target_offset: int, flags: RequestFlag = RequestFlag.NONE
+    ) -> None:
+        await target.copy_range_to(target_offset, FilePiece(self._fd, offset, length), flags)
+
+    async def copy_range_to(self, offset: int, piece: FilePiece, flags: RequestFlag = RequestFlag.NONE) -> None:
+        await self._call(piece.length, file_io.copy_range, piece, self._fd, offset)
+
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
         try:
             if len(data) <= INLINE_BYTES:
@@ -160,7 +169,7 @@ class FileDriver(Driver):
     async def discard(self, offset: int, length: int) -> None:
         await self._call(length, self._punch_hole, offset, length)
 
-    async def _call(self, length: int, function: Callable[..., None], *arguments: int) -> None:
+    async def _call(self, length: int, function: Callable[..., None], *arguments: object) -> None:
         try:
             if length <= INLINE_BYTES:
                 function(*arguments)

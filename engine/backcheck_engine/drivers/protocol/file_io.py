@@ -73,6 +73,16 @@ def _copy_piece(piece: FilePiece, fd: int, offset: int) -> bool:
     return True
 
 
+def copy_range(piece: FilePiece, fd: int, offset: int) -> None:
+    """Have the kernel copy all of `piece`; the files may come to share blocks. ENOSPC where the piece's file ends."""
+    done = 0
+    while done < piece.length:
+        count = os.copy_file_range(piece.descriptor, fd, piece.length - done, piece.offset + done, offset + done)
+        if not count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done += count
+
+
 def read_direct(fd: int, length: int, offset: int) -> Buffer:
     """`read_fully` for a descriptor with O_DIRECT: through memory that begins on a page."""
     with mmap.mmap(-1, max(length, 1)) as buffer:

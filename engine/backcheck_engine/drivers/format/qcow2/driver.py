@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from backcheck_engine.block.driver import Driver, DriverInfo, DriverKind, Limits
 from backcheck_engine.block.image_upkeep import CheckResult, Repair, Snapshot
 from backcheck_engine.block.request import BlockStatus, Buffer, FilePiece, Range, RequestFlag
-from backcheck_engine.drivers.format.qcow2 import reading, status
+from backcheck_engine.drivers.format.qcow2 import offloading, reading, status
 from backcheck_engine.drivers.format.qcow2.bitmaps import (
     check_new_bitmap,
     freeze_bitmaps,
@@ -44,6 +44,7 @@ class Qcow2Driver(Driver):
     kind: ClassVar[DriverKind] = DriverKind.FORMAT
     supports_backing: ClassVar[bool] = True
     supports_compressed_writes: ClassVar[bool] = True
+    supports_copy_offload: ClassVar[bool] = True
     supports_discard = True
     zero_flags = RequestFlag.MAY_UNMAP | RequestFlag.NO_FALLBACK
     mutable_options = MUTABLE_OPTIONS
@@ -89,6 +90,16 @@ class Qcow2Driver(Driver):
     async def pwrite_scattered(self, ranges: Sequence[Range], pieces: Sequence[FilePiece]) -> int:
         self.image.check_usable()
         return await self._writer.scattered.write(ranges, pieces)
+
+    async def copy_range_from(
+        self, offset: int, length: int, target: Node, target_offset: int, flags: RequestFlag = RequestFlag.NONE
+    ) -> None:
+        self.image.check_usable()
+        await offloading.copy_range_from(self.image, offset, length, target, target_offset, flags)
+
+    async def copy_range_to(self, offset: int, piece: FilePiece, flags: RequestFlag = RequestFlag.NONE) -> None:
+        self.image.check_usable()
+        await self._writer.offloaded.copy_range_to(offset, piece, flags)
 
     async def pwrite_zeroes(self, offset: int, length: int, flags: RequestFlag = RequestFlag.NONE) -> None:
         self.image.check_usable()

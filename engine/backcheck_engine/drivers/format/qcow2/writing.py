@@ -15,6 +15,7 @@ from backcheck_engine.block.request import Buffer, RequestFlag
 from backcheck_engine.drivers.format.qcow2.extended_l2 import allocated_bits, zero_bits
 from backcheck_engine.drivers.format.qcow2.freeing import free_entries
 from backcheck_engine.drivers.format.qcow2.in_flight import Allocation, InFlight
+from backcheck_engine.drivers.format.qcow2.offloading import OffloadedWriter
 from backcheck_engine.drivers.format.qcow2.options import DiscardKind
 from backcheck_engine.drivers.format.qcow2.overlap import SECTION_NAMES, Section
 from backcheck_engine.drivers.format.qcow2.placing import Placer
@@ -39,6 +40,7 @@ class Writer:
         self.in_flight = InFlight()
         self._placer = Placer(image, self.in_flight)
         self.scattered = ScatteredWriter(image, self, self._placer)
+        self.offloaded = OffloadedWriter(image, self, self._placer)
 
     async def write(self, offset: int, data: Buffer) -> None:
         """Write `data` at a guest offset, piece by piece."""
@@ -127,12 +129,12 @@ class Writer:
         return True
 
     async def _with_copies(self, allocation: Allocation, data: memoryview) -> memoryview:
-        head = await self._copied(*allocation.head)
-        tail = await self._copied(*allocation.tail)
+        head = await self.content_around(*allocation.head)
+        tail = await self.content_around(*allocation.tail)
         await self._image.event("cow_write")
         return memoryview(b"".join((head, data, tail)))
 
-    async def _copied(self, offset: int, length: int) -> Buffer:
+    async def content_around(self, offset: int, length: int) -> Buffer:
         """What the guest sees in a range now; beyond the end of the disk, zeroes."""
         if not length:
             return b""
