@@ -78,6 +78,10 @@ BAD: list[Case] = [
     ("qcow2", "a", None, {"backing_file": "nope", "backing_fmt": "qcow2"}),
     ("qcow2", "a", "1M", {"backing_file": "base", "backing_fmt": "nosuch"}),
     ("qcow2", "a", "1M", {"backing_file": "base", "backing_fmt": "qcow2", "cluster_size": "512k", "compat": "x"}),
+    ("qcow2", "a", "1M", {"backing_file": ""}),
+    ("qcow2", "a", "1M", {"backing_fmt": "nosuch"}),
+    ("qcow", "a", "1M", {"backing_fmt": "nosuch"}),
+    ("qcow", "a", "1M", {"encrypt.key-secret": "secret"}),
     ("qcow2", "nodir/a", "1M", {}),
     ("qcow2", "folder", "1M", {}),
     ("qcow2", "", "1M", {}),
@@ -111,25 +115,27 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _theirs(case: Case) -> list[str]:
-    """qemu-img's lines: what it prints and what it complains of."""
+def _theirs(case: Case, *more: str) -> list[str]:
+    """qemu-img's lines, given `more` options: what it prints and what it complains of."""
     kind, filename, size, options = case
     argv = [item for pair in options.items() for item in ("-o", "=".join(pair))]
-    done = tool("qemu-img", "create", "-f", kind, *argv, "--", filename, *([size] if size else []))
+    done = tool("qemu-img", "create", *more, "-f", kind, *argv, "--", filename, *([size] if size else []))
     prefix = f"qemu-img: {filename}: "
     # A file system without extent size hints is named on standard error, which nobody catches of ours.
     complaints = [line for line in done.stderr.removeprefix(prefix).splitlines() if "extent size hint" not in line]
     return done.stdout.splitlines() + complaints
 
 
-def _ours(case: Case) -> list[str]:
+def _ours(case: Case, *, open_backing: bool = True) -> list[str]:
     kind, filename, size, options = case
     lines: list[str] = []
 
     async def create() -> None:
         try:
             number = int(qemu_img_size(size)) if size is not None else None
-            await create_image(Graph(), filename, kind, size=number, options=options, out=lines.append)
+            await create_image(
+                Graph(), filename, kind, size=number, options=options, out=lines.append, open_backing=open_backing
+            )
         except EngineError as error:
             lines.extend(error.message.splitlines())
             lines.extend((error.hint or "").splitlines())
@@ -153,6 +159,13 @@ def test_what_is_refused_is_refused_in_the_same_words_and_leaves_the_same_files(
     for name in left - before:
         (folder / name).unlink()
     assert (ours, left) == (_theirs(case), set(os.listdir(folder)))
+
+
+@needs_qemu
+@pytest.mark.parametrize("options", [{}, {"backing_fmt": "nosuch"}, {"backing_fmt": "raw"}], ids=str)
+def test_a_backing_file_that_nobody_opens(options: dict[str, str], folder: Path) -> None:
+    case: Case = ("qcow2", "a", "1M", {"backing_file": "gone", **options})
+    assert _ours(case, open_backing=False) == _theirs(case, "-u")
 
 
 @needs_qemu

@@ -29,7 +29,9 @@ GOOD: list[tuple[int, dict[str, str]]] = [
 ]
 BAD: list[dict[str, str]] = [
     {"subformat": "foo"},
+    {"subformat": ""},
     {"adapter_type": "IDE"},
+    {"adapter_type": ""},
     {"compat6": "on", "hwversion": "7"},
     {"zeroed_grain": "on", "subformat": "monolithicFlat"},
     {"subformat": "twoGbMaxExtentFlat", "backing_file": "base.vmdk", "backing_fmt": "vmdk"},
@@ -100,7 +102,7 @@ def _tables(path: Path) -> bytes:
 def test_refused_alike(options: dict[str, str], folder: Path) -> None:
     ours, left = _ours(MIB, options), sorted(os.listdir(folder))
     done = tool("qemu-img", "create", "-f", "vmdk", *_argv(options), "a.vmdk", str(MIB))
-    theirs = [*done.stdout.splitlines(), done.stderr.removeprefix("qemu-img: a.vmdk: ").strip()]
+    theirs = [*done.stdout.splitlines(), *done.stderr.removeprefix("qemu-img: a.vmdk: ").splitlines()]
     assert (ours, left) == (theirs, sorted(os.listdir(folder)))
 
 

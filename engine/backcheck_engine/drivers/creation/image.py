@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backcheck_engine import release
 from backcheck_engine.block.filenames import relative_to_image
+from backcheck_engine.block.options import bad_choice
 from backcheck_engine.block.probing import RAW
 from backcheck_engine.drivers.creation.options import CreateOptions
-from backcheck_engine.drivers.creation.registry import check_names, check_protocol, create_options, format_creator
+from backcheck_engine.drivers.creation.registry import (
+    check_names,
+    check_protocol,
+    create_options,
+    format_creator,
+    is_known_format,
+)
 from backcheck_engine.errors import BlockError, EngineError, OptionError
 
 if TYPE_CHECKING:
     from backcheck_engine.block.graph import Graph
     from backcheck_engine.json_value import JsonObject
+
+
+_WITHOUT_FORMAT: Final = "Backing file specified without backing format"
 
 
 async def create_image(
@@ -45,14 +55,17 @@ async def create_image(
     values.take(options or {})
     _set_common(values, format_name, size=size, backing_file=backing_file, backing_format=backing_format)
     backing = values.text("backing_file")
-    if backing is not None and backing == filename:
-        raise BlockError("Error: Trying to create an image with the same filename as the backing file", errno.EINVAL)
-    if backing and open_backing:
-        await _look_at_backing(graph, filename, backing, values, warn)
+    if backing is not None:
+        _check_backing_name(backing, filename)
+        if open_backing:
+            await _look_at_backing(graph, filename, backing, values, warn)
+        elif values.text("backing_fmt") is None:
+            _unopened_without_format(warn)
     if not values.is_given("size"):
         raise BlockError("Image creation needs a size parameter", errno.EINVAL)
     if not quiet:
         out(f"Formatting '{filename}', fmt={format_name} {values.printed()}")
+    _check_backing_format(format_name, values)
     try:
         await create(graph, filename, values)
     except BlockError as error:
@@ -85,6 +98,23 @@ def _set_common(
         values.set("backing_fmt", backing_format)
 
 
+def _check_backing_name(backing: str, filename: str) -> None:
+    if backing == filename:
+        raise BlockError("Error: Trying to create an image with the same filename as the backing file", errno.EINVAL)
+    if not backing:
+        raise BlockError("Expected backing file name, got empty string", errno.EINVAL)
+
+
+def _check_backing_format(format_name: str, values: CreateOptions) -> None:
+    """Refuse a backing format of which nobody has heard, for formats that take any other."""
+    kind = values.text("backing_fmt") if "backing_fmt" in values else None
+    if kind is None or format_name == "vmdk" or is_known_format(kind):
+        return
+    if format_name == "qcow":
+        raise BlockError(f"unrecognized backing format '{kind}'", errno.EINVAL)
+    raise bad_choice("backing-fmt", kind)
+
+
 async def _look_at_backing(
     graph: Graph, filename: str, backing: str, values: CreateOptions, warn: Callable[[str], None] | None
 ) -> None:
@@ -115,10 +145,19 @@ async def _look_at_backing(
 def _without_format(detected: str, values: CreateOptions, warn: Callable[[str], None] | None) -> None:
     """A backing file without a format: an error since 6.1; before, a warning, and what was detected if not raw."""
     if release.current() >= release.QEMU_7_2:
-        refused = BlockError("Backing file specified without backing format", errno.EINVAL)
-        refused.hint = f"Detected format of {detected}."
-        raise refused
+        raise BlockError(_WITHOUT_FORMAT, errno.EINVAL, hint=f"Detected format of {detected}.")
     if warn is not None:
         warn(f"Deprecated use of backing file without explicit backing format (detected format of {detected})")
     if detected != RAW:
         values.set("backing_fmt", detected)
+
+
+def _unopened_without_format(warn: Callable[[str], None] | None) -> None:
+    """The same where nobody looks at the backing file."""
+    if release.current() >= release.QEMU_7_2:
+        raise BlockError(_WITHOUT_FORMAT, errno.EINVAL)
+    if warn is not None:
+        warn(
+            "Deprecated use of unopened backing file without explicit backing format, "
+            "use of this image requires potentially unsafe format probing"
+        )

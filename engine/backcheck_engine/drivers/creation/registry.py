@@ -150,8 +150,13 @@ def check_protocol(filename: str) -> None:
         raise BlockError(f"Protocol driver '{protocol}' does not support image creation", errno.EINVAL)
 
 
+def is_known_format(name: str) -> bool:
+    """Whether a QEMU has a driver of that name, whatever it can do."""
+    return driver_class(name) is not None or name in _KNOWN_TO_QEMU
+
+
 def _check_format_name(name: str) -> None:
-    if driver_class(name) is None and name not in _CREATABLE_IN_QEMU and name not in _KNOWN_TO_QEMU:
+    if not is_known_format(name):
         raise BlockError(f"Unknown file format '{name}'", errno.EINVAL)
 
 

@@ -45,6 +45,8 @@ async def create_from_options(graph: Graph, filename: str, options: CreateOption
         raise OptionError(_NO_ENCRYPTION)
     size = -(-options.number("size") // SECTOR_SIZE) * SECTOR_SIZE
     await make_file(graph, filename, 0, chosen_extent_size(options))
+    if options.text("encrypt.key-secret") is not None:
+        raise OptionError("Parameter 'encrypt.format' is missing")
     file = await open_new_file(graph, filename)
     try:
         await create_on_node(graph, file, size, options.text("backing_file"))

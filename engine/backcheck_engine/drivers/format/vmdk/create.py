@@ -156,8 +156,8 @@ async def create_from_options(graph: Graph, filename: str, options: CreateOption
         raise BlockError("backing_file must be a vmdk image", errno.EINVAL)
     new = NewImage(
         size=-(-options.number("size") // SECTOR_SIZE) * SECTOR_SIZE,
-        adapter=_choice(options.text("adapter_type") or "ide", _ADAPTERS),
-        subformat=_choice(options.text("subformat") or "monolithicSparse", _SUBFORMATS),
+        adapter=_choice(options.text("adapter_type"), _ADAPTERS),
+        subformat=_choice(options.text("subformat"), _SUBFORMATS),
         backing_file=options.text("backing_file"),
         hardware_version=options.text("hwversion") or _UNDEFINED,
         tools_version=options.text("toolsversion") or _ANY_TOOLS,
@@ -176,7 +176,10 @@ async def create_from_options(graph: Graph, filename: str, options: CreateOption
     await create_in_files(graph, new, file_for)
 
 
-def _choice(value: str, choices: Sequence[str]) -> str:
+def _choice(value: str | None, choices: Sequence[str]) -> str:
+    """The value of an option, which is the first choice if nobody said anything."""
+    if value is None:
+        return choices[0]
     if value not in choices:
         raise OptionError(f"invalid parameter value: {value}")
     return value
