@@ -228,3 +228,17 @@ def test_commands_from_stdin(bundled: Bundled, real: Real, tmp_path: Path) -> No
     assert bundled.run("io", ["image"], folder, real.release, stdin="length") == real.run(
         "io", ["image"], folder, stdin="length"
     )
+
+
+@pytest.mark.parametrize("cache", ["", "-n", "-t none", "-t writeback", "-t writethrough", "open"])
+def test_what_is_in_the_file_when_it_is_killed(cache: str, bundled: Bundled, real: Real, tmp_path: Path) -> None:
+    """Metadata too, unless the user says that writes are cached."""
+    commands = ["-c", "open -o driver=qcow2 image"] if cache == "open" else [*cache.split(), "-f", "qcow2", "image"]
+    arguments = [*commands, "-c", "write -P 1 0 64k", "-c", "sigraise 9"]
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        prepare(folder, real)
+    assert bundled.run("io", arguments, ours, real.release).status == -9
+    assert real.run("io", arguments, theirs).status == -9
+    found = [real.run("img", ["map", "-f", "qcow2", "image"], folder) for folder in (ours, theirs)]
+    assert found[0] == found[1]

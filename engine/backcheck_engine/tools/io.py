@@ -25,7 +25,7 @@ OPTIONS: Final = (
     Option(long="misalign", short="m", help="accepted; buffers need no alignment here"),
     Option(long="native-aio", short="k", help="accepted; short for -i native"),
     Option(long="aio", short="i", value="MODE", help="accepted: threads, native or io_uring"),
-    Option(long="cache", short="t", value="MODE", help="how the image is cached (writeback)"),
+    Option(long="cache", short="t", value="MODE", help="how the image is cached (writethrough)"),
     Option(long="discard", short="d", value="MODE", help="ignore or unmap what is discarded"),
     Option(long="trace", short="T", value="[[enable=]<pattern>][,events=<file>][,file=<file>]", help="accepted"),
     Option(long="force-share", short="U", help="read an image that another process has open for writing"),

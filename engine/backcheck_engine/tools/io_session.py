@@ -57,7 +57,7 @@ class OpenRequest:
     def _build(
         cls, name: str | None, options: JsonObject, letters: dict[str, str | None], *, is_options: bool = False
     ) -> "OpenRequest":
-        cache = letters.get("t") or ("none" if "n" in letters else "writeback")
+        cache = letters.get("t") or ("none" if "n" in letters else "writethrough")
         if cache not in CACHE_MODES:
             raise ToolError(f"Invalid cache option: {cache}")
         discard = letters.get("d") or "unmap"
