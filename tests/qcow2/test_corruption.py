@@ -91,6 +91,34 @@ def test_corruption_is_told_in_the_same_words(name: str, image: Path, capfd: pyt
 
 
 @needs_qemu
+@pytest.mark.parametrize("length", [4096, 16 * 4096])
+def test_a_compressed_write_over_a_table_changes_no_refcount_in_the_file(length: int, tmp_path: Path) -> None:
+    """Nor does QEMU with an image that it has just given up."""
+    image = tmp_path / "t.qcow2"
+    qemu_img("create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", image, "4M")
+    qemu_io(image, "write 0 64k", "write 2M 4k")
+    data = bytearray(image.read_bytes())
+    refcount_block, second_l2 = 2 * 4096, 21 * 4096
+    assert struct.unpack_from(">Q", data, 3 * 4096 + 8)[0] == second_l2 | COPIED
+    for cluster in (5, second_l2 // 4096):
+        _word(image, refcount_block + 2 * cluster, 0, ">H")
+    before = image.read_bytes()
+
+    async def use() -> None:
+        async with opened(image) as node:
+            await node.pwrite(1 << 20, b"x" * 4096)
+            with pytest.raises(BlockError):
+                await node.pwrite_compressed(128 << 10, bytes(length))
+            with pytest.raises(BlockError, match="No medium found"):
+                await node.pread(0, 512)
+
+    run(use)
+    after = image.read_bytes()
+    assert after[4096 : 5 * 4096] == before[4096 : 5 * 4096]
+    assert after[6 * 4096 :] == before[6 * 4096 :]
+
+
+@needs_qemu
 def test_a_read_only_image_is_not_marked(image: Path, capfd: pytest.CaptureFixture[str]) -> None:
     _word(image, L2, (DATA + 512) | COPIED)
     before = image.read_bytes()

@@ -154,6 +154,8 @@ class CompressedWriter:
         return found
 
     async def _give_back(self, host: int, length: int) -> None:
+        if self._image.is_lost:
+            return
         with suppress(BlockError):
             await self._image.refcounts.free(host, length, DiscardKind.NEVER)
 
