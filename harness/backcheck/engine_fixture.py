@@ -5,8 +5,10 @@ def test_my_backup_tool(backcheck_engine):
     my_tool.connect(engine.socket)
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _LISTENER_DESCRIPTOR = 3
 _SIZE_UNIT = 512
+_START_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,7 @@ class StartEngine(Protocol):
         """Starts an engine that ends with the test.
 
         drives: id -> the size in bytes of an empty qcow2 disk, or the path of an image; the node is named ID-node.
-        arguments: more of QEMU's command line.
+        arguments: more of QEMU's command line. Raises ImplementationError when the engine does not start.
         """
 
 
@@ -63,8 +67,11 @@ def backcheck_engine() -> Iterator[StartEngine]:
         return engine
 
     yield start
-    ended = [engine for engine in started if engine.process.exit_status not in (None, 0)]
-    complaints = [f"{engine.process.describe_end()}\n{(engine.folder / 'stderr').read_text()}" for engine in ended]
+    for engine in started:
+        engine.process.signal(signal.SIGTERM)
+    complaints = [
+        _complaint(engine.process, engine.folder) for engine in started if engine.process.wait(_END_TIMEOUT_S)
+    ]
     for engine in started:
         engine.process.kill()
         shutil.rmtree(engine.folder, ignore_errors=True)
@@ -97,7 +104,28 @@ def _start(folder: Path, drives: Mapping[str, int | str | Path], arguments: Sequ
             _LISTENER_DESCRIPTOR: listener.fileno(),
         }
         process = engine.start(argv, cwd=folder, descriptors=descriptors)
+    _await_greeting(path, process, folder)
     return RunningEngine(socket=path, folder=folder, process=process)
+
+
+def _await_greeting(path: Path, process: "Process", folder: Path) -> None:
+    """Waits until the engine takes clients, as the first of them. Raises ImplementationError when it ends instead."""
+    from backcheck.errors import ImplementationError
+
+    with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+        client.settimeout(_START_TIMEOUT_S)
+        client.connect(str(path))
+        if client.recv(1):
+            return
+    process.wait(_END_TIMEOUT_S)
+    complaint = _complaint(process, folder)
+    process.kill()
+    raise ImplementationError(complaint)
+
+
+def _complaint(process: "Process", folder: Path) -> str:
+    """How an engine ended, and what it said."""
+    return f"{process.describe_end()}\n{(folder / 'stderr').read_text()}".rstrip()
 
 
 def _drive_option(folder: Path, name: str, image: int | str | Path) -> str:
@@ -108,8 +136,8 @@ def _drive_option(folder: Path, name: str, image: int | str | Path) -> str:
     options = f"if=none,id={name},node-name={name}-node,cache=writeback"
     if not isinstance(image, int):
         return f"{options},file={str(Path(image).absolute()).replace(',', ',,')}"
-    if image % _SIZE_UNIT:
-        raise UsageError(f"drive {name}: {image} is not a multiple of {_SIZE_UNIT} bytes")
+    if image < 0 or image % _SIZE_UNIT:
+        raise UsageError(f"drive {name}: {image} is no size: it is a multiple of {_SIZE_UNIT} bytes")
     made = find_implementation("engine").img("create", "-q", "-f", "qcow2", f"{name}.qcow2", str(image), cwd=folder)
     if made.status != 0:
         raise UsageError(f"drive {name}: {made.stderr.strip()}")

@@ -1,6 +1,7 @@
 """The plugin in other projects' sessions: it collects nothing unless asked, and its fixture gives them an engine."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,12 +124,29 @@ def test_its_fixture_gives_running_engines(project: Path) -> None:
     assert finished.returncode == 0, finished.stdout
 
 
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("arguments=['-nonsense']", "-nonsense: invalid option"),
+        ("drives={'disk0': '/no/such.qcow2'}", "Could not open '/no/such.qcow2': No such file or directory"),
+        ("drives={'disk0': -512}", "drive disk0: -512 is no size"),
+    ],
+)
+def test_an_engine_that_does_not_start_fails_the_call(project: Path, argument: str, told: str) -> None:
+    (project / "test_own.py").write_text(
+        f"import pytest\n\ndef test_own(backcheck_engine):\n"
+        f"    with pytest.raises(Exception, match={re.escape(told)!r}):\n"
+        f"        backcheck_engine({argument})\n"
+    )
+    finished = run_pytest(project, "-q")
+    assert finished.returncode == 0, finished.stdout
+
+
 def test_an_engine_that_ends_by_itself_fails_the_test(project: Path) -> None:
     (project / "test_own.py").write_text(
-        "def test_own(backcheck_engine):\n"
-        "    engine = backcheck_engine(arguments=['-nonsense'])\n"
-        "    assert engine.process.wait(20) == 1\n"
+        "import os, signal\n\ndef test_own(backcheck_engine):\n"
+        "    os.kill(backcheck_engine().process.pid, signal.SIGABRT)\n"
     )
     finished = run_pytest(project, "-q")
     assert finished.returncode == 1
-    assert "invalid option" in finished.stdout
+    assert "backcheck-engine was killed by SIGABRT" in finished.stdout
