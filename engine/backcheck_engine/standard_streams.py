@@ -37,8 +37,8 @@ class StandardStream(io.TextIOBase):
         return len(text)
 
 
-def take_over() -> None:
-    """Make standard output and error such streams; where one is closed, the null device takes its descriptor.
+def open_closed() -> None:
+    """Where a standard stream is closed, have the null device take its descriptor.
 
     Otherwise a socket or an image would get the descriptor, and what is meant for the user would go there.
     """
@@ -47,5 +47,10 @@ def take_over() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+def take_over() -> None:
+    """Make standard output and error such streams, also where they are closed."""
+    open_closed()
     sys.stdout = cast("TextIO", StandardStream(OUTPUT))
     sys.stderr = cast("TextIO", StandardStream(ERROR))

@@ -186,6 +186,18 @@ def test_what_is_written(folder: Path, arguments: Sequence[str], offset: int, pa
 
 @needs_qemu_nbd
 @needs_qemu_img
+@pytest.mark.parametrize("offset", ["x", "", "1Z", "99E"])
+def test_an_offset_that_is_none(folder: Path, offset: str) -> None:
+    ours, theirs = (
+        subprocess.run([*tool, f"--offset={offset}", "disk.qcow2"], capture_output=True, text=True, check=False)
+        for tool in (TOOL, ["qemu-nbd"])
+    )
+    assert ours.stderr.partition(": ")[2] == theirs.stderr.partition(": ")[2]
+    assert ours.returncode == theirs.returncode == 1
+
+
+@needs_qemu_nbd
+@needs_qemu_img
 def test_the_same_list(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     version = subprocess.run(["qemu-nbd", "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r" (\d+\.\d+)", version)

@@ -94,6 +94,14 @@ def test_nobody_reading_does_not_disturb_the_work(tmp_path: Path) -> None:
     assert (tmp_path / "image").read_bytes()[:4] == b"QFI\xfb"
 
 
+@pytest.mark.parametrize("output", [">/dev/full", ">&-", ">&- 2>&-"])
+def test_no_room_for_words_does_not_disturb_the_work(tmp_path: Path, output: str) -> None:
+    command = f"{sys.executable} -m backcheck_engine.tools.img create -f qcow2 image 4M {output}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=False, timeout=DEADLINE_S)
+    assert (done.stderr, done.returncode) == (b"", 0)
+    assert (tmp_path / "image").read_bytes()[:4] == b"QFI\xfb"
+
+
 def test_a_bug_is_one_line_and_a_file(tmp_path: Path) -> None:
     broken = (
         "import sys; from backcheck_engine.tools import img; from backcheck_engine.tools import usage\n"

@@ -145,6 +145,8 @@ def _offset(text: str | None) -> int:
     try:
         return parse_size(text, _MOST_BYTES)
     except (NotANumber, OutOfRange) as error:
+        if not text.startswith("-"):
+            raise ToolError(f"Invalid offset '{text}'") from error
         what = "Parameter 'offset' expects a non-negative number below 2^64"
         raise ToolError(what, hint=_SIZE_HINT) from error
 

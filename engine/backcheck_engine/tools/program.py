@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, TextIO
 
+from backcheck_engine import standard_streams
 from backcheck_engine.errors import EngineError
 
 EXIT_BUG: Final = 70
@@ -29,6 +30,9 @@ class Program:
     """This process as its user sees it. Messages begin with the name it was called by."""
 
     def __init__(self, default_name: str) -> None:
+        standard_streams.open_closed()
+        sys.stdout = sys.stdout or open(standard_streams.OUTPUT, "w")  # noqa: SIM115  # the program's own, to its end
+        sys.stderr = sys.stderr or open(standard_streams.ERROR, "w")  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 # Filenames that are no valid text are printed as the bytes that they are.
@@ -70,19 +74,19 @@ class Program:
 def _write(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
-    except BrokenPipeError:
+    except OSError:
         _discard_from_now_on(stream)
 
 
 def _flush(stream: TextIO) -> None:
     try:
         stream.flush()
-    except BrokenPipeError:
+    except OSError:
         _discard_from_now_on(stream)
 
 
 def _discard_from_now_on(stream: TextIO) -> None:
-    """Nobody reads any more. The work goes on, as QEMU's does, and says nothing about it."""
+    """Nobody reads any more, or there is no room. The work goes on, as QEMU's does, and says nothing about it."""
     descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, stream.fileno())
     os.close(descriptor)
