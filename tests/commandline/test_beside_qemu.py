@@ -70,6 +70,8 @@ foo.img
 -qmp unix:q,server=foo
 -qmp unix:nonexistent
 -qmp unix:/nonexistent/q,server=on,wait=off
+-qmp unix:.,server=on,wait=off
+-daemonize -qmp stdio
 -qmp tcp:foo
 -qmp tcp:127.0.0.1:1
 -qmp tcp:127.0.0.1:x,server=on,wait=off

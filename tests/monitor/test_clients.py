@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.program import DEADLINE_S, ENGINE, Peer, connect, peer, running
+from tests.monitor.program import DEADLINE_S, ENGINE, MACHINE, Peer, connect, peer, real_program, running
 
 MiB = 1 << 20
 
@@ -169,6 +169,20 @@ def test_end_of_input_answers_what_was_asked() -> None:
     )
     replies = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum(isinstance(reply.get("return"), list) for reply in replies) == 3
+
+
+@pytest.mark.parametrize("program", ["engine", "qemu"])
+def test_who_cannot_be_answered_is_still_obeyed(program: str) -> None:
+    argv = ENGINE if program == "engine" else (real_program("7.2"),)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*argv, *MACHINE, "-qmp", "stdio"],
+            input=b'{"execute": "qmp_capabilities"}{"execute": "quit"}',
+            stdout=full,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

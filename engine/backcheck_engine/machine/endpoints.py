@@ -25,16 +25,17 @@ class Endpoints(NamedTuple):
 
 def open_endpoints(settings: Settings) -> Endpoints:
     """The endpoints of all character devices. Raises CommandLineError."""
-    program = settings.program
     return Endpoints(
-        [_open_endpoint(monitor.device, program) for monitor in settings.monitors],
-        [_open_endpoint(device, program) for device in settings.idle_characters],
+        [_open_endpoint(monitor.device, settings) for monitor in settings.monitors],
+        [_open_endpoint(device, settings) for device in settings.idle_characters],
     )
 
 
-def _open_endpoint(device: CharactersSettings, program: str) -> Endpoint:
+def _open_endpoint(device: CharactersSettings, settings: Settings) -> Endpoint:
     characters, location = device
     if characters is OtherCharacters.STDIO:
+        if settings.daemonize:
+            raise CommandLineError.at(location, OptionError("cannot use stdio with -daemonize"))
         return Stdio()
     if not isinstance(characters, SocketCharacters):
         return Nobody()
@@ -46,6 +47,6 @@ def _open_endpoint(device: CharactersSettings, program: str) -> Endpoint:
         raise CommandLineError.at(location, error) from error
     if characters.wait:
         waits_for = f"disconnected:{characters.address},server=on"
-        sys.stderr.write(f"{program}: {location}: info: QEMU waiting for connection on: {waits_for}\n")
+        sys.stderr.write(f"{settings.program}: {location}: info: QEMU waiting for connection on: {waits_for}\n")
         server.wait_for_client()
     return server

@@ -131,8 +131,9 @@ class Channel:
         except BlockingIOError:
             return 0
         except OSError:
-            # The reader notices too.
-            self.close_soon()
+            # Whoever can be heard no more may still say something where that is another file, as standard input is.
+            if self._sink == self._source:
+                self.close_soon()
             return len(data)
 
     def _writable(self) -> None:

@@ -118,10 +118,13 @@ class SocketServer:
         return listener
 
     def _listen_unix(self, path: str) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX)
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+        except OSError as error:
+            raise _unix_error(error, path, f"Failed to unlink socket {path}") from error
+        listener = socket.socket(socket.AF_UNIX)
+        try:
             listener.bind(path)
         except OSError as error:
             listener.close()
