@@ -201,6 +201,8 @@ class Case(Serving):
         """Begins a step of the story, with its own section of the golden."""
         if title == END_STEP:
             raise UsageError(f"a step is not called {END_STEP!r}")
+        if not title.strip() or len(title.splitlines()) > 1:
+            raise UsageError(f"a step has a title of one line, not {title!r}")
         self._session.stdout.collect()
         self._session.recorder.step(title)
 

@@ -64,13 +64,15 @@ class Catalogue:
         """The cases meant by numbers or ranges (all, when there are none) that are in one of the groups (likewise)."""
         files = self.case_files()
         wanted = parse_numbers(numbers, files)
+        whole = len(wanted) == len(files)
         loaded = [load_case(path) for number, path in files.items() if number in wanted]
         groups = frozenset(groups)
         if not groups:
             return loaded
         known = frozenset[str]().union(*(definition.groups for definition in loaded))
         if unknown := sorted(groups - known):
-            raise UsageError(f"no case is in the group {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+            none, those = ("no case", "there are") if whole else ("none of these cases", "they are in")
+            raise UsageError(f"{none} is in the group {', '.join(unknown)}; {those} {', '.join(sorted(known))}")
         return [definition for definition in loaded if definition.groups & groups]
 
     def unused_goldens(self) -> list[Path]:
@@ -118,7 +120,8 @@ def parse_numbers(texts: Iterable[str], known: Iterable[str]) -> frozenset[str]:
         first, last = int(match["first"]), int(match["last"] or match["first"])
         found = {number for value, number in by_value.items() if first <= value <= last}
         if not found:
-            raise UsageError(f"there is no case {text}" if first == last else f"there are no cases {text}")
+            hint = ": a range is from the lower to the higher" if last < first else ""
+            raise UsageError(f"there is no case {text}" if first == last else f"there are no cases {text}{hint}")
         chosen |= found
     return frozenset(chosen) if texts else frozenset(by_value.values())
 

@@ -5,6 +5,8 @@ hung, 130 interrupted.
 """
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -30,7 +32,36 @@ exit status: 0 all passed, 1 something differs, 2 usage, 3 an implementation cra
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output is gone; Python would complain on its way out
+        return EXIT_OK
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"backcheck: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still holds when it ends
+        return EXIT_USAGE
+
+
+def _open_closed_streams() -> None:
+    """Opens standard streams that whoever started us has closed; else the next files opened would take their place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115  # the program's own, to its end
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+
+
+def _run(given: list[str]) -> int:
     own, pytest_options = _split(given)
     options = _parser().parse_args(own)
     if sys.platform != "linux":
@@ -48,11 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HarnessError as error:
         print(f"backcheck: {error}", file=sys.stderr)
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output is gone; Python would complain on its way out
-        return EXIT_OK
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from backcheck.catalogue import find_catalogue
+from backcheck.errors import UsageError
 
 
 def version() -> str:
@@ -79,6 +80,8 @@ def review(options: argparse.Namespace) -> int:
 
     catalogue, results = find_catalogue(), Results(Path(options.results))
     catalogue.require_own()
+    if not options.numbers and not results.numbers():
+        raise UsageError(f"there are no answers in {results.folder}: `backcheck run` first")
     proposals = pending(catalogue, results, options.numbers, options.unconfirmed)
     if not proposals:
         print("nothing to review: every golden is what the last runs answered")

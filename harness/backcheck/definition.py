@@ -74,8 +74,8 @@ def case(
         _check(path, rules=rules, groups=groups, formats=formats, requires=requires)
         if not_on is not None and not isinstance(not_on, Mapping):
             raise UsageError(f"{path}: not_on has a reason for each guard, as {{'qemu<6.0': 'why (BUG-01)'}}")
-        if timeout_s <= 0:
-            raise UsageError(f"{path}: timeout_s is a number of seconds above 0, not {timeout_s}")
+        if not isinstance(timeout_s, int | float) or timeout_s <= 0:
+            raise UsageError(f"{path}: timeout_s is a number of seconds above 0, not {timeout_s!r}")
         return CaseDefinition(
             run=run,
             path=path,

@@ -86,8 +86,13 @@ class Implementation:
 
     @property
     def place(self) -> str:
-        """Where its system program is, for a person."""
-        return "bundled" if self.is_engine else self.system.argv[0]
+        """Where its system program is, for a person, and its tools when they are not beside it."""
+        if self.is_engine:
+            return "bundled"
+        system = Path(self.system.argv[0])
+        tools = [each.argv[0] for each in (self.img_program, self.io_program, self.nbd_program) if each is not None]
+        elsewhere = [tool for tool in tools if Path(tool).parent != system.parent]
+        return f"{system}, with {', '.join(elsewhere)}" if elsewhere else str(system)
 
     @property
     def is_engine(self) -> bool:
@@ -133,8 +138,17 @@ class Implementation:
         return self._capabilities[capability]
 
     def wrapped(self, wrapper: str) -> "Implementation":
-        """The same, its system program started through a command, as `gdb --args` or `valgrind`."""
-        return replace(self, wrapper=tuple(shlex.split(wrapper)))
+        """The same, its system program started through a command, as `gdb --args`. Raises UsageError."""
+        try:
+            words = tuple(shlex.split(wrapper))
+        except ValueError as error:
+            raise UsageError(f"--wrapper {wrapper}: {str(error).lower()}") from error
+        if not words:
+            raise UsageError("--wrapper: give a command, as 'gdb --args'")
+        found = shutil.which(words[0])
+        if found is None:
+            raise UsageError(f"--wrapper {wrapper}: there is no program {words[0]}")
+        return replace(self, wrapper=(os.path.abspath(found), *words[1:]))
 
     def with_tools_of(self, other: "Implementation") -> "Implementation":
         """The same system program with another implementation's tools; a cross-check of both."""
@@ -195,13 +209,20 @@ def _system_program(name: str) -> Path:
         if installed is not None and _qemu(Path(installed)).release == match[1]:
             return Path(installed)
         raise UsageError(f"{name}: {releases.why_missing(match[1])}")
-    path = Path(name)
-    if "/" in name and path.is_file() and os.access(path, os.X_OK):
-        return path.absolute()
+    if "/" in name:
+        return _executable(Path(name))
     raise UsageError(
         f"{name}: no such implementation; there are engine, engine-RELEASE, qemu, qemu-RELEASE "
         f"and the path of a qemu-system program"
     )
+
+
+def _executable(path: Path) -> Path:
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file; give the path of a qemu-system program")
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise UsageError(f"{path}: is no program; give the path of a qemu-system program")
+    return path.absolute()
 
 
 def _qemu(path: Path) -> Implementation:
@@ -237,6 +258,6 @@ def _with_version(implementation: Implementation) -> Implementation:
         answer = implementation._run(program, ["--version"], Path(folder))
     match = _VERSION.search(answer.stdout)
     if match is None:
-        said = (answer.stderr or answer.stdout).strip()
-        raise UsageError(f"{program.argv[0]} --version tells no version of QEMU: {said[:200]}")
+        said = [line for line in (answer.stderr or answer.stdout).splitlines() if line.strip()]
+        raise UsageError(f"{program.argv[0]} --version tells no version of QEMU: {said[0] if said else 'nothing'}")
     return replace(implementation, version=".".join(match.groups()))

@@ -1,6 +1,8 @@
 """Every command of the command line but `run`, each option of it: what it prints, writes and returns."""
 
 import builtins
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +109,9 @@ def test_renumber_moves_a_case_and_its_golden(house: Path, capsys: pytest.Captur
     assert main(["renumber", "7", "12"]) == 2
     assert main(["renumber", "5", "6"]) == 2
     assert "there is no case 005" in capsys.readouterr().err
+    assert main(["renumber", "7", "1000000"]) == 2
+    assert main(["renumber", "7", "999999"]) == 0
+    assert main(["list", "999999"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -149,6 +154,8 @@ class TestReview:
     """Goldens are written here, and only what a person accepts."""
 
     def test_nothing_to_review(self, answered: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["review"]) == 2
+        assert "there are no answers in" in capsys.readouterr().err
         answered("qemu-7.2")
         assert main(["review"]) == 0
         assert "nothing to review" in capsys.readouterr().out
@@ -222,7 +229,7 @@ class TestReview:
 
     def test_results_are_taken_from_the_folder_that_is_named(self, house: Path, answered: Callable[..., None]) -> None:
         answered("qemu-10.0", folder="elsewhere")
-        assert main(["review", "-y"]) == 0
+        assert main(["review", "-y"]) == 2
         assert "qemu-10.0" not in (house / "golden" / "001.out").read_text()
         assert main(["review", "-y", "--results", "elsewhere"]) == 0
         assert "qemu-10.0" in (house / "golden" / "001.out").read_text()
@@ -254,6 +261,37 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "exit status: 0 all passed" in out
     assert "\nbackcheck 0." in out
+
+
+@pytest.mark.parametrize(
+    ("output", "status", "told"),
+    [
+        (">/dev/full", 2, "backcheck: standard output: No space left on device\n"),
+        (">&-", 0, ""),
+        (">&- 2>&- <&-", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("command", ["list", "run 001 --results away"])
+def test_no_room_for_words(house: Path, command: str, output: str, status: int, told: str) -> None:
+    """An interpreter keeps what it prints until it ends, unless it is told not to."""
+    (house / "golden" / "001.out").write_text(GOLDEN.replace("CONFIRMED", "engine"))
+    for unbuffered in ("", "1"):
+        done = subprocess.run(
+            ["sh", "-c", f"{sys.executable} -m backcheck.cli {command} {output}"],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (status, told)
+
+
+def test_an_interrupt_at_any_time_is_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backcheck.cli._parser", interrupted)
+    assert main(["list"]) == 130
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["list", "--nonsense"], ["new"]])

@@ -43,6 +43,7 @@ def test_a_case_file(tmp_path: Path) -> None:
         (GOOD.replace('["quick"]', '"quick"'), "groups is a list of texts"),
         (GOOD.replace('{"qemu<6.0": "BUG-01"}', '["qemu<6.0"]'), "not_on has a reason for each guard"),
         (GOOD.replace("keep_pairs=True", "timeout_s=0"), "timeout_s is a number of seconds above 0"),
+        (GOOD.replace("keep_pairs=True", "timeout_s='x'"), "timeout_s is a number of seconds above 0, not 'x'"),
         (GOOD.replace("rules=", "rule="), r"keyword argument 'rule' \(write @case\(rules="),
         (GOOD.replace(GOOD[GOOD.index("@case(") : GOOD.index("def run")], "@case\n"), r"\(write @case\(rules="),
         (GOOD.replace("EVT-02", "evt2"), "'evt2' is not the id of a rule"),

@@ -52,7 +52,9 @@ def test_a_release_in_the_cache(unpacked: Path, tmp_path: Path, monkeypatch: pyt
     ("name", "message"),
     [
         ("nonsense", "nonsense: no such implementation"),
-        ("/no/such/qemu-system-x86_64", "no such implementation"),
+        ("/no/such/qemu-system-x86_64", "/no/such/qemu-system-x86_64: there is no such file"),
+        ("/etc/passwd", "/etc/passwd: is no program"),
+        ("./", "is no program"),
         ("qemu-3.1", "qemu-3.1: not in "),
         ("engine-3.1", "the engine shows the release 5.2, 7.2, 10.0, 11.1, not 3.1"),
     ],
@@ -68,10 +70,10 @@ def test_no_qemu_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         find_implementation("qemu")
 
 
-@pytest.mark.parametrize("answer", ["echo hello", "echo broken >&2; exit 1"])
+@pytest.mark.parametrize("answer", ["echo hello; echo world", "echo broken >&2; exit 1", "echo >&2"])
 def test_a_program_that_tells_no_version(unpacked: Path, answer: str) -> None:
     program = make_program(unpacked / SYSTEM_NAME, answer)
-    with pytest.raises(UsageError, match=r"tells no version of QEMU: (hello|broken)"):
+    with pytest.raises(UsageError, match=r"tells no version of QEMU: (hello|broken|nothing)$"):
         find_implementation(str(program))
 
 
@@ -80,6 +82,16 @@ def test_a_program_without_tools(unpacked: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PATH", "/bin" if not Path("/bin/qemu-io").exists() else str(unpacked))
     with pytest.raises(UsageError, match="there is no qemu-io beside it nor on PATH"):
         find_implementation(str(unpacked / SYSTEM_NAME))
+
+
+def test_tools_that_are_not_beside_it_are_told(unpacked: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (unpacked / "qemu-io").rename(elsewhere / "qemu-io")
+    monkeypatch.setenv("PATH", f"{elsewhere}:{os.environ['PATH']}")
+    place = find_implementation(str(unpacked / SYSTEM_NAME)).place
+    assert place.startswith(f"{unpacked / SYSTEM_NAME}, with {elsewhere}/qemu-io")
+    assert "qemu-img" not in place
 
 
 def test_a_wrapper_goes_before_the_system_program(fake: Implementation, tmp_path: Path) -> None:

@@ -61,6 +61,18 @@ def misuse_of_job(t: Case) -> None:
     t.job("job0", job.start)
 
 
+def misuse_of_a_step(t: Case) -> None:
+    t.step("two\nlines")
+
+
+def misuse_of_write(t: Case) -> None:
+    t.drive("disk0", size=MiB).write(0x100, offset=0, length=512)
+
+
+def misuse_of_an_exit(t: Case) -> None:
+    raise SystemExit("enough")
+
+
 @pytest.mark.parametrize(
     ("story", "message"),
     [
@@ -74,6 +86,9 @@ def misuse_of_job(t: Case) -> None:
         (misuse_of_blockdev_backup, "blockdev-backup writes to a node: to the file t.img it is t.drive_backup()"),
         (misuse_of_arguments, "a backup has no argument filter-name; there are job-id, device, target"),
         (misuse_of_reach, "no job is ever 'finished'; its states are created, running, paused"),
+        (misuse_of_a_step, "a step has a title of one line, not 'two\\nlines'"),
+        (misuse_of_write, "qemu-io disk0 write -P 256 0 512: 256 is not a valid pattern byte"),
+        (misuse_of_an_exit, "SystemExit: enough"),
         (misuse_of_job, "drive-backup has started a job already that the case knows: keep that one"),
     ],
 )

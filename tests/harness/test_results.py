@@ -1,5 +1,6 @@
 """The results folder: what a run leaves, what survives the next one, and what a broken file does."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -93,6 +94,16 @@ def test_a_history_that_cannot_be_read_is_none(results: Results, text: str) -> N
     assert results.answers("112", "d1") == {}
     results.write_run([record()], {})
     assert len(results.history()) == len(results.answers("112", "d1")) == 1
+
+
+def test_what_is_written_is_as_readable_as_any_new_file(results: Results, tmp_path: Path) -> None:
+    (tmp_path / "any").write_text("")
+    usual = (tmp_path / "any").stat().st_mode
+    with contextlib.closing(results.begin()) as lines:
+        lines.add(record())
+        assert {path.stat().st_mode for path in results.folder.iterdir()} == {usual}
+    results.write_run([record()], {})
+    assert {path.stat().st_mode for path in results.folder.rglob("*.json*")} == {usual}
 
 
 def test_candidates_come_and_go(results: Results) -> None:

@@ -52,13 +52,18 @@ def test_selection_under_xdist(three: House) -> None:
     [
         (["003"], "there is no case 003"),
         (["500-600"], "there are no cases 500-600"),
+        (["10-2"], "there are no cases 10-2: a range is from the lower to the higher"),
         (["x"], "'x' is neither the number of a case"),
         (["-g", "nope"], "no case is in the group nope; there are name, quick"),
-        (["002", "-raw"], "no case runs there"),
+        (["002", "-raw"], "nothing to run: no case is all of what was selected"),
         (["--on", "nope"], "nope: no such implementation"),
         (["--on", "/bin/true"], "tells no version of QEMU"),
         (["-n", "many"], "-n many"),
         (["--timeout", "0"], "a time limit of 0 s is none"),
+        (["--timeout", "nan"], "a time limit of nan s is none"),
+        (["--timeout", "inf"], "a time limit of inf s is none"),
+        (["--wrapper", "gdb 'x"], "--wrapper gdb 'x: no closing quotation"),
+        (["--wrapper", "no-such --args"], "--wrapper no-such --args: there is no program no-such"),
         (["--timeout", "x"], "argument --timeout: invalid float value: 'x'"),
         (["--expect-fail", "nowhere"], "nowhere"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
@@ -164,7 +169,7 @@ def test_known_failures_alone_are_success(three: House) -> None:
     assert three.run("002", "--expect-fail", "known", on="differs").status == 0
 
 
-@pytest.mark.parametrize("line", ["nonsense", "[qemu-7.2]", "002[]"])
+@pytest.mark.parametrize("line", ["nonsense", "[qemu-7.2]", "002[]", "003 there is none"])
 def test_a_line_of_expected_failures_that_is_none_is_named(three: House, line: str) -> None:
     (three.root / "known").write_text(f"\n{line}\n")
     finished = three.run("002", "--expect-fail", "known")

@@ -62,7 +62,7 @@ def make_case(catalogue: Catalogue, title: str, number: str | None = None) -> Pa
     title = " ".join(title.split()).rstrip(".")
     slug = re.sub(r"[^a-z0-9]+", "_", title.lower().replace("'", "")).strip("_")[:SLUG_LENGTH].rstrip("_")
     if not slug:
-        raise UsageError("a case needs a title that says what it promises")
+        raise UsageError("a case needs a title that says what it promises; its file is named after its a-z and 0-9")
     if '"""' in title or "\\" in title:
         raise UsageError("a title has no quotes of three and no backslash")
     files = catalogue.case_files()

@@ -9,6 +9,8 @@ from backcheck.errors import UsageError
 from backcheck.golden.golden_file import read_golden, render_golden
 
 NUMBER_WIDTH = 3
+LARGEST_NUMBER = 999_999
+"""What `backcheck run NNN` takes."""
 
 
 def renumber(catalogue: Catalogue, old: str, new: str) -> list[tuple[Path, Path]]:
@@ -38,6 +40,6 @@ def renumber(catalogue: Catalogue, old: str, new: str) -> list[tuple[Path, Path]
 
 def case_number(text: str) -> str:
     """A number as file names have it, `007` of `7`. Raises UsageError."""
-    if not text.isdecimal() or int(text) == 0:
+    if not text.isdecimal() or not 0 < int(text) <= LARGEST_NUMBER:
         raise UsageError(f"'{text}' is not the number of a case, as 112")
     return f"{int(text):0{NUMBER_WIDTH}d}"

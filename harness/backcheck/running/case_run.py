@@ -47,7 +47,7 @@ def run_under_pytest(catalogue: Catalogue, options: argparse.Namespace) -> int:
     if ending.not_loaded:
         return EXIT_USAGE
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
-        raise UsageError("no case runs there: none of those that are selected")
+        raise UsageError("nothing to run: no case is all of what was selected")
     return _EXIT_STATUS[int(status)]
 
 

@@ -9,7 +9,7 @@ A case that is listed and passes is a failure too, so that the list stays true.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +31,14 @@ class ExpectedFailure:
         return self.number == number and self.where in (None, implementation, f"{implementation}-{format}")
 
 
-def read_expected_failures(path: Path) -> tuple[ExpectedFailure, ...]:
-    """The lines of a file. Raises UsageError naming the one that is wrong."""
+def read_expected_failures(path: Path, known: Container[str]) -> tuple[ExpectedFailure, ...]:
+    """The lines of a file. Raises UsageError naming the one that is wrong, or whose case is not among the known."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--expect-fail {path}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"--expect-fail {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--expect-fail {path}: it is no text: {error}") from error
     found = []
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
@@ -45,6 +47,8 @@ def read_expected_failures(path: Path) -> tuple[ExpectedFailure, ...]:
         match = _LINE.fullmatch(text)
         if match is None:
             raise UsageError(f"{path}:{number}: '{text}' is not as '112[qemu-7.2-raw] reason'")
+        if match["number"] not in known:
+            raise UsageError(f"{path}:{number}: there is no case {match['number']}")
         found.append(
             ExpectedFailure(number=match["number"], where=match["where"], reason=match["reason"] or "expected to fail")
         )

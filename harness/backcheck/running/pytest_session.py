@@ -25,6 +25,8 @@ EXIT_DIFFERS = 1
 EXIT_CRASHED = 3
 REPORTER_NAME = "backcheck-reporter"
 WORKSPACE = "backcheck_workspace"
+LONGEST_TIMEOUT_S = 1e8
+"""Years; what is beyond, as `inf`, no alarm can be set to."""
 
 
 class WorkerNode(Protocol):
@@ -42,13 +44,13 @@ def make_plan(config: pytest.Config) -> RunPlan:
     formats = config.getoption("backcheck_format")
     expect_fail = config.getoption("backcheck_expect_fail")
     timeout_s = config.getoption("backcheck_timeout")
-    if timeout_s is not None and timeout_s <= 0:
+    if timeout_s is not None and not 0 < timeout_s < LONGEST_TIMEOUT_S:
         raise UsageError(f"a time limit of {timeout_s:g} s is none")
     if groups:
         catalogue.definitions((), groups)  # complains about a group that no case is in
     numbers = parse_numbers(only, catalogue.case_files())
     rules = frozenset(rule.id for rule in read_rules(catalogue.rules))
-    expected_failures = read_expected_failures(Path(expect_fail)) if expect_fail else ()
+    expected_failures = read_expected_failures(Path(expect_fail), catalogue.case_files()) if expect_fail else ()
     implementations, missing = _implementations(
         config.getoption("backcheck_on"),
         config.getoption("backcheck_wrapper"),

@@ -13,8 +13,8 @@ Files are replaced as a whole, so that two runs at once leave one or the other.
 import contextlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -61,9 +61,7 @@ class Results:
         """A results.jsonl for a run that begins. Raises UsageError when nothing can be written here."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = tempfile.NamedTemporaryFile(  # noqa: SIM115  # open for the whole run
-                "w", dir=self.folder, prefix=".new-", delete=False, encoding="utf-8", buffering=1
-            )
+            file = _new_file(self.folder)
         except OSError as error:
             raise UsageError(f"results cannot be written: {self.folder}: {error.strerror}") from error
         return RecordLines(file, self.folder / RECORDS_NAME)
@@ -92,9 +90,7 @@ class Results:
         path = self.folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, prefix=".new-", delete=False, encoding="utf-8"
-            ) as new:
+            with _new_file(path.parent) as new:
                 new.write(text)
             os.replace(new.name, path)
         except OSError as error:
@@ -181,6 +177,11 @@ class RecordLines:
             self._file.close()
         if not self._placed:
             Path(self._file.name).unlink(missing_ok=True)
+
+
+def _new_file(folder: Path) -> IO[str]:
+    """A file of its own in the folder, for a whole that is to be replaced; others may read it, as any new file."""
+    return (folder / f".new-{secrets.token_hex(8)}").open("x", buffering=1, encoding="utf-8")
 
 
 def _record_line(record: Record) -> str:

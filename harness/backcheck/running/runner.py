@@ -76,7 +76,7 @@ def _run(
         outcome, reason = Outcome.CRASHED, str(error)
     except UsageError as error:
         outcome, reason = Outcome.BROKEN, f"{_line(definition, error)}: {error}"
-    except Exception as error:  # the case's own code; a bug in it is reported, and stops no other case
+    except (Exception, SystemExit) as error:  # the case's own code; a bug in it is reported, and stops no other case
         outcome, reason = Outcome.BROKEN, f"{_line(definition, error)}: {type(error).__name__}: {error}"
         (folder / "traceback").write_text(traceback.format_exc())
     finally:

@@ -17,7 +17,7 @@ from backcheck.story.images import Image
 from backcheck.story.jobs import Moment
 from backcheck.story.session import Session
 from backcheck.story.transactions import Action
-from backcheck.transcript import Guest
+from backcheck.transcript import Direction, Guest
 
 PENDING = "pending"
 
@@ -159,10 +159,13 @@ class Drive(Node):
         """Sends one synchronous request; True when it went well."""
         request = Request(operation=operation, offset=offset, length=length)
         self._session.stdout.expect(request)
+        sent = len(self._session.recorder.raw)
         self._qemu_io(f"{command} {offset} {length}")
         if request.result is None:
             self._session.stdout.drop(request)
-            raise UsageError(f"qemu-io {self.id} {command} {offset} {length} printed no result")
+            raw = self._session.recorder.raw[sent:]
+            said = [str(each.message) for each in raw if each.direction is Direction.STDOUT]
+            raise UsageError(f"qemu-io {self.id} {command} {offset} {length}: {' '.join(said) or 'printed no result'}")
         text = f"{text} offset={offset} length={length}"
         self._add(text, request.result)
         if request.result != expect:
