@@ -24,12 +24,17 @@ def main() -> int:
     parser.add_argument("--on", action="append", metavar="IMPLEMENTATION")
     parser.add_argument("--print", action="store_true", help="print the cases, and run none")
     options = parser.parse_args()
+    if options.programs < 1:
+        parser.error(f"--programs {options.programs}: give a number of programs, from 1 on")
+    if options.only is not None and not 0 <= options.only < options.programs:
+        parser.error(f"--only {options.only}: the programs are 0 to {options.programs - 1}")
     try:
         found = [find_implementation(name) for name in options.on or ["engine"]]
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"seed {options.seed}")
+    # A case that is printed is whole without it.
+    print(f"seed {options.seed}", file=sys.stderr if options.print else sys.stdout)
     run = failed = 0
     started = time.monotonic()
     for number, program in enumerate(programs(options.seed, options.programs)):
