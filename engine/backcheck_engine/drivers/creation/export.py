@@ -1,4 +1,4 @@
-"""Images on an NBD server: nothing can be made there, but an export can be opened, and be large enough."""
+"""Images on an NBD server or a device: nothing can be made there, but what is there may be large enough."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine import release
 from backcheck_engine.block.backend import BlockBackend
+from backcheck_engine.block.driver_table import driver_name_for
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.block.permissions import Permission
 from backcheck_engine.block.request import SECTOR_SIZE, RequestFlag
@@ -24,28 +25,29 @@ OPTIONS: Sequence[CreateOption] = (
     CreateOption(name="preallocation", kind=OptionKind.STRING, help="Preallocation mode (allowed values: off)"),
 )
 _NOT_THERE = (
-    "Protocol driver 'nbd' does not support creating new images, so an existing image must be selected as the target; "
+    "Protocol driver '{}' does not support creating new images, so an existing image must be selected as the target; "
     "however, opening the given target as an existing image failed: "
 )
-_NOT_THERE_OLD = "Protocol driver 'nbd' does not support image creation, and opening the image failed: "
+_NOT_THERE_OLD = "Protocol driver '{}' does not support image creation, and opening the image failed: "
 
 
 async def create_from_options(graph: Graph, filename: str, options: CreateOptions) -> None:
-    """See that the export `filename` has the size that the options say. Raises BlockError in QEMU's words."""
+    """See that what `filename` names has the size that the options say. Raises BlockError in QEMU's words."""
     preallocation = options.text("preallocation") or "off"
     if preallocation != "off":
         raise BlockError(f"Unsupported preallocation mode '{preallocation}'", errno.ENOTSUP)
-    await prepare_export(graph, filename, options.number("size"))
+    await prepare_place(graph, filename, options.number("size"))
 
 
-async def prepare_export(graph: Graph, filename: str, size: int) -> None:
-    """Refuse an export smaller than `size`, and clear its first sector so that no old header is found there."""
+async def prepare_place(graph: Graph, filename: str, size: int) -> None:
+    """Refuse an export or a device smaller than `size`, and clear its first sector: no old header is found there."""
     is_old = release.current() < release.QEMU_10_0
-    tree: JsonObject = {"driver": "nbd", "discard": "unmap" if is_old else "ignore"}
+    driver = driver_name_for(filename)
+    tree: JsonObject = {"driver": driver, "discard": "unmap" if is_old else "ignore"}
     try:
         node = await open_node(graph, tree, filename=filename)
     except EngineError as error:
-        words = (_NOT_THERE_OLD if is_old else _NOT_THERE) + error.message
+        words = (_NOT_THERE_OLD if is_old else _NOT_THERE).format(driver) + error.message
         raise BlockError(words, error.errno, hint=error.hint) from error
     writer = BlockBackend(graph, permissions=Permission.WRITE | Permission.RESIZE)
     try:

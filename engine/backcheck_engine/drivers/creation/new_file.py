@@ -1,4 +1,4 @@
-"""The file, or the place on a server, that a format's new image is to lie in: made, opened, and taken away again."""
+"""The file, or the place on a server or a device, that a format's new image is to lie in: made, opened, taken away."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from backcheck_engine.block.driver_table import driver_name_for
 from backcheck_engine.block.opening import open_node
-from backcheck_engine.drivers.creation.export import prepare_export
+from backcheck_engine.drivers.creation.export import prepare_place
 from backcheck_engine.drivers.creation.file import create_file
 
 if TYPE_CHECKING:
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 
 async def make_file(graph: Graph, filename: str, size: int, extent_size: int | None = None) -> None:
-    """Have a file of that size, or a place on a server that has as much room."""
-    if _is_url(filename):
-        await prepare_export(graph, filename, size)
+    """Have a file of that size, or a place on a server or a device that has as much room."""
+    if driver_name_for(filename) != "file":
+        await prepare_place(graph, filename, size)
     else:
         await create_file(filename.removeprefix("file:"), size, extent_size=extent_size)
 
 
 async def open_new_file(graph: Graph, filename: str) -> Node:
     """A file that nobody relies on yet, so that nothing needs flushing."""
-    if _is_url(filename):
-        return await open_node(graph, {"driver": "nbd", "cache.no-flush": True}, filename=filename)
+    driver = driver_name_for(filename)
+    if driver != "file":
+        return await open_node(graph, {"driver": driver, "cache.no-flush": True}, filename=filename)
     tree: JsonObject = {"driver": "file", "filename": filename.removeprefix("file:"), "cache.no-flush": True}
     return await open_node(graph, tree)
 
@@ -46,7 +47,3 @@ async def node_of(graph: Graph, reference: object) -> Node:
         return await open_node(graph, reference=reference)
     assert isinstance(reference, dict)
     return await open_node(graph, reference)
-
-
-def _is_url(filename: str) -> bool:
-    return driver_name_for(filename) == "nbd"

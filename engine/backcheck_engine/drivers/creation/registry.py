@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from backcheck_engine import release
-from backcheck_engine.block.driver_table import driver_class, is_device
+from backcheck_engine.block.driver_table import driver_class, driver_name_for, is_device
 from backcheck_engine.block.filenames import protocol_of
 from backcheck_engine.drivers.creation import export as export_creation
 from backcheck_engine.drivers.creation import file as file_creation
@@ -25,7 +25,7 @@ Creator = Callable[["Graph", str, CreateOptions], Awaitable[None]]
 
 
 async def _create_raw(graph: Graph, filename: str, options: CreateOptions) -> None:
-    if is_on_server(filename):
+    if _is_there(filename):
         await export_creation.create_from_options(graph, filename, options)
     else:
         await file_creation.create_from_options(filename, options)
@@ -143,6 +143,11 @@ def is_on_server(filename: str) -> bool:
     return _foreign_protocol(filename) in _NBD
 
 
+def _is_there(filename: str) -> bool:
+    """Whether a filename names something that cannot be made: an export, or a device."""
+    return is_on_server(filename) or driver_name_for(filename) == "host_device"
+
+
 def check_protocol(filename: str) -> None:
     """Refuse a filename whose protocol can neither create files nor do with what is there."""
     protocol = _foreign_protocol(filename)
@@ -174,4 +179,4 @@ def create_options(format_name: str, filename: str | None = None) -> tuple[Creat
     if filename is None:
         return tuple(table)
     check_protocol(filename)
-    return merge_tables(table, export_creation.OPTIONS if is_on_server(filename) else file_creation.OPTIONS)
+    return merge_tables(table, export_creation.OPTIONS if _is_there(filename) else file_creation.OPTIONS)
