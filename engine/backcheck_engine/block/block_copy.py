@@ -16,7 +16,6 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from backcheck_engine import release
 from backcheck_engine.block.child import Child
 from backcheck_engine.block.dirty_bitmap import DirtyBitmap
 from backcheck_engine.block.rate_limit import RateLimit
@@ -124,6 +123,9 @@ class BlockCopy:
         self.skip_unallocated = False
         """Leave out what the source's own layer does not hold."""
         self.compress = False
+        self.asks_kernel = False
+        """Have the host's kernel copy data, until it cannot for the first time."""
+        self._has_offloaded = False
         self.discard_source = discard_source
         self.rate_limit: Final = RateLimit(asyncio.get_running_loop().time)
         self._in_flight: dict[Chunk, None] = {}
@@ -133,14 +135,11 @@ class BlockCopy:
         self._write_flags = RequestFlag.SERIALISING if is_fleecing else RequestFlag.NONE
         longest = _longest_request(source.node, target.node) // cluster_size * cluster_size
         self._offloaded_chunk_bytes: Final = min(max(cluster_size, OFFLOADED_CHUNK_BYTES), longest)
-        self._tries_offload = release.current() < release.QEMU_7_2 and longest > 0
-        """Whether the host's kernel is asked to copy data: before 6.0, until it could not for the first time."""
-        self._has_offloaded = False
 
     @property
     def offloads(self) -> bool:
         """Whether data is copied where nobody looks at it, and only by hand if that fails."""
-        return self._tries_offload and not self.compress
+        return self.asks_kernel and not self.compress and self._offloaded_chunk_bytes > 0
 
     @property
     def chunk_bytes(self) -> int:
@@ -266,7 +265,7 @@ class BlockCopy:
             await self.source.node.copy_range_from(offset, length, self.target.node, offset, self._write_flags)
         except BlockError:
             # Reading and writing tells what is wrong, if anything is.
-            self._tries_offload = False
+            self.asks_kernel = False
             return False
         self._has_offloaded = True
         return True

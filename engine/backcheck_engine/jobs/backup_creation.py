@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from backcheck_engine import release
 from backcheck_engine.block.blockers import Operation
 from backcheck_engine.errors import BlockError, EngineError
 from backcheck_engine.jobs.backup import BackupJob
@@ -49,9 +50,15 @@ async def create_backup_job(
                 f"Required max-chunk ({options.max_chunk}) is less than backup cluster size ({guard.copy.cluster_size})"
             )
         guard.copy.compress = options.compress
+        guard.copy.asks_kernel = _asks_kernel(options)
         job = await _make_job(graph, jobs, group, options, source, target, guard, bitmap)
         taken.pop_all()
     return job
+
+
+def _asks_kernel(options: BackupOptions) -> bool:
+    """Whether the host's kernel is asked to copy: before 6.0 always, later when that is wished."""
+    return release.current() < release.QEMU_7_2 if options.use_copy_range is None else options.use_copy_range
 
 
 async def _make_job(

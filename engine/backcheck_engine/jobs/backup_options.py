@@ -50,6 +50,8 @@ class BackupOptions:
     discard_source: bool = False
     breaks_snapshot: bool = False
     """on-cbw-error=break-snapshot: rather give up the copy than fail a guest's write."""
+    use_copy_range: bool | None = None
+    """Whether the host's kernel is asked to copy first; None: as the release does without being told."""
     max_workers: int = 64
     max_chunk: int = 0
     min_cluster_size: int = 0

@@ -56,6 +56,7 @@ class BackupArguments:
             filter_node_name=self.filter_node_name,
             discard_source=self.discard_source,
             breaks_snapshot=self.on_cbw_error == "break-snapshot",
+            use_copy_range=cast("bool | None", performance.get("use-copy-range")),
             max_workers=cast("int", performance.get("max-workers", 64)),
             max_chunk=cast("int", performance.get("max-chunk", 0)),
             min_cluster_size=cast("int", performance.get("min-cluster-size", 0)),
