@@ -79,6 +79,10 @@ class Geometry:
         """The first cluster boundary at or after `offset`."""
         return (offset + self.cluster_mask) & ~self.cluster_mask
 
+    def round_up_to_subcluster(self, offset: int) -> int:
+        """The first boundary of a subcluster, without extended L2 entries of a cluster, at or after `offset`."""
+        return -(-offset // self.subcluster_size) * self.subcluster_size
+
     def l1_entries(self, size: int) -> int:
         """L1 entries that a disk of `size` bytes needs."""
         return (size + self.l2_coverage - 1) >> self.l2_coverage_bits

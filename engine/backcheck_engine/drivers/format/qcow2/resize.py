@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from backcheck_engine import release
 from backcheck_engine.block.request import SECTOR_SIZE
 from backcheck_engine.complaints import complain
 from backcheck_engine.drivers.format.qcow2.bitmaps import check_resize
@@ -62,12 +63,10 @@ class Resizer:
             await image.l1.grow(geometry.l1_entries(size), exact=True)
         except BlockError as error:
             raise BlockError(f"Failed to grow the L1 table: {error.message}", error.errno) from error
-        if preallocation == "off" and image.data_file_is_raw:
+        if preallocation == "off" and image.data_file_is_raw and release.current() >= release.QEMU_7_2:
             preallocation = "metadata"
-        if image.has_data_file:
-            await image.data.truncate(
-                size, exact=exact, preallocation="off" if preallocation == "metadata" else preallocation, zero=False
-            )
+        if image.has_data_file and preallocation != "metadata":
+            await image.data.truncate(size, exact=exact and preallocation == "off", preallocation=preallocation)
         if preallocation != "off":
             await self._preallocate(old, size, preallocation)
         if zero and old < size:
@@ -97,9 +96,13 @@ class Resizer:
         image, geometry = self._image, self._image.geometry
         image.size = size
         at = geometry.round_up(old)
-        if old < min(at, size) and (await lookup(image, old, 1)).kind is not ClusterKind.NORMAL:
-            # The cluster in which the disk ended gets its place with its content.
-            await self._write_zeroes(old, min(at, size))
+        if old < min(at, size):
+            end = min(at, size)
+            if (await lookup(image, old, 1)).kind is not ClusterKind.NORMAL:
+                # The cluster in which the disk ended gets its place with its content.
+                await self._write_zeroes(old, end)
+                end = geometry.round_up_to_subcluster(end)
+            await self._make_room_in_data_file(end)
         for start in range(at, size, geometry.l2_coverage):
             await image.l1.writable_l2_table(start >> geometry.l2_coverage_bits)
         if size > at:
@@ -114,10 +117,12 @@ class Resizer:
         clusters = geometry.clusters(end - at)
         await image.mark_dirty()
         host = at
-        if not image.has_data_file:
+        if image.has_data_file:
+            await self._make_room_in_data_file(geometry.round_up_to_subcluster(end))
+        else:
             host = await image.refcounts.allocate(clusters * geometry.cluster_size, beyond_file=True)
             # The place is in the file before an entry refers to it, and reads as zeroes.
-            host_end = host + -(-(end - at) // geometry.subcluster_size) * geometry.subcluster_size
+            host_end = host + geometry.round_up_to_subcluster(end - at)
             mode = "off" if preallocation == "metadata" else preallocation
             await image.file.truncate(host_end, exact=False, preallocation=mode)
         allocation = Allocation(
@@ -131,6 +136,11 @@ class Resizer:
         )
         await self._writer.link_preallocated(allocation)
         return end
+
+    async def _make_room_in_data_file(self, end: int) -> None:
+        """Have an external data file, if there is one, reach as far as what has a place in it."""
+        if self._image.has_data_file and self._image.data.size < end:
+            await self._image.data.truncate(end, exact=False)
 
     # Shrinking.
 
