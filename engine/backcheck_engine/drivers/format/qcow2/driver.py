@@ -155,7 +155,9 @@ class Qcow2Driver(Driver):
         return self.image.size
 
     def allocated_size(self) -> int | None:
-        return self.image.file.allocated_size()
+        sizes = [child.node.allocated_size() for name, child in self.node.children.items() if name != "backing"]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(sizes) else None
 
     def info(self) -> DriverInfo:
         geometry = self.image.geometry
