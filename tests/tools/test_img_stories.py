@@ -36,6 +36,26 @@ STORIES = {
         img create -f raw raw 1000
         img create raw2 0x1000
     """,
+    "data files": """
+        img create -q -f qcow2 -o data_file=raw,data_file_raw=on external 1000448
+        img info external
+        img info --output=json external
+        img info --image-opts driver=qcow2,file.filename=external,data-file.filename=raw
+        io -f qcow2 -c "write -q -P 1 900k 70k" external
+        img resize external 2000384
+        img resize --preallocation=falloc external 3000320
+        img resize --shrink external 500224
+        img create -q -f qcow2 -o data_file=data,cluster_size=4k plain 1000448
+        img resize --preallocation=metadata plain 1000960
+        img resize --preallocation=metadata plain 1001472
+        img resize plain 2000384
+        img resize --preallocation=full plain 3000320
+        img create -q -f qcow2 -o data_file=subdata,data_file_raw=on,extended_l2=on,preallocation=metadata sub 1000448
+        img create -q -f qcow2 -o data_file=moved lost 1M
+        io -f qcow2 -c "write -q -P 1 128k 128k" lost
+        img info --image-opts driver=raw,file.driver=qcow2,file.file.filename=lost
+        img info --image-opts driver=qcow2,file.filename=lost,data-file.filename=missing
+    """,
     "convert": LAYERS
     + """
         img convert -O qcow2 top flat

@@ -6,6 +6,7 @@ import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from backcheck_engine import release
 from backcheck_engine.block.child import ChildRole
 from backcheck_engine.complaints import complain
 from backcheck_engine.drivers.format.qcow2 import header as headers
@@ -132,7 +133,15 @@ async def _read_l1(image: Image) -> None:
 
 
 async def _open_data_file(opener: Opener, image: Image) -> None:
-    """Attach the external data file, by the user's option or by the name in the header."""
+    """Attach the external data file, by the user's option or by the name in the header.
+
+    Who will not read data gets none, as an untrusted image may name any file; releases before the fix of CVE-2024-4467
+    open it all the same.
+    """
+    if opener.no_io and release.current() >= release.QEMU_7_2:
+        opener.options.take("data-file")
+        opener.options.children("data-file")
+        return
     keys = opener.options.keys()
     wanted = any(key == "data-file" or key.startswith("data-file.") for key in keys)
     if wanted:
