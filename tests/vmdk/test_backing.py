@@ -67,6 +67,15 @@ def test_the_first_write_gives_another_id_and_the_next_ones_do_not(tmp_path: Pat
     assert path.stat().st_size == size
 
 
+@pytest.mark.parametrize("old", ["0x12", "123456789a", " 5"])
+def test_another_id_takes_the_place_of_the_whole_old_one(old: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.vmdk"
+    make(path, SIZE, subformat="monolithicFlat")
+    path.write_text(re.sub(r"(?m)^CID=.*", f"CID={old}", path.read_text()))
+    _write(path, 0, b"\x11" * 512)
+    assert re.search(r"(?m)^CID=[0-9a-f]{8}$", text_of(path))
+
+
 @needs_qemu
 def test_a_changed_backing_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,8 @@
 """Damaged images: refused in QEMU's words where QEMU refuses, and never a crash, a hang or huge memory."""
 
 import errno
+import json
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -165,6 +167,31 @@ def test_descriptors(old: str, new: str, tmp_path: Path, monkeypatch: pytest.Mon
     path.write_text(path.read_text().replace(old, new))
     # QEMU ends in an assertion where there is no extent; for the engine that is an empty disk.
     assert _ours(path) == ("" if old == "RW " else _theirs(path))
+
+
+@needs_qemu
+@pytest.mark.parametrize(
+    "line",
+    ["CID=", "CID=zz", "CID=12zz", "CID=0x12", "CID= 12", "CID=123456789a", "CID=1" + "0" * 20, "CID=-1", "CID=+a", ""],
+)
+def test_content_ids(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.vmdk"
+    make(path, GRAIN, subformat="monolithicFlat")
+    path.write_text(re.sub(r"(?m)^CID=.*", line, path.read_text()))
+    told = tool("qemu-img", "info", "--output=json", "-f", "vmdk", path)
+
+    async def look() -> int:
+        async with opened(path, read_only=True) as node:
+            info = node.driver.specific_info()
+            assert info is not None
+            assert isinstance(info["data"], dict)
+            assert isinstance(info["data"]["cid"], int)
+            return info["data"]["cid"]
+
+    if told.returncode:
+        assert _ours(path) == f"Could not open '{path}': Invalid argument"
+    else:
+        assert run(look) == json.loads(told.stdout)["format-specific"]["data"]["cid"]
 
 
 def test_an_extent_that_contains_its_own_descriptor_does_not_go_round(sparse: bytes, tmp_path: Path) -> None:

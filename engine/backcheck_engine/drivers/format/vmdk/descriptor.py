@@ -19,8 +19,10 @@ MAX_EXTENTS: Final = 2048
 _MAX_KIND: Final = 127
 _MAX_PARENT_NAME: Final = 4095
 
-_CID: Final = re.compile(r"(?<!parent)CID=\s*([0-9a-fA-F]{1,8})")
-_PARENT_CID: Final = re.compile(r"parentCID=\s*([0-9a-fA-F]{1,8})")
+_HEXADECIMAL: Final = r"\s*[+-]?(?:0[xX](?=[0-9a-fA-F]))?[0-9a-fA-F]+"
+_OWN_CID: Final = re.compile(f"(?<!parent)CID={_HEXADECIMAL}")
+_CID_VALUE: Final = re.compile(_HEXADECIMAL)
+_LARGEST_READ: Final = 2**64 - 1
 _CREATE_TYPE: Final = re.compile(r'createType="([^"]*)"')
 _PARENT: Final = re.compile(r'parentFileNameHint="([^"]*)("?)')
 _UNFINISHED_FLAT: Final = re.compile(r'\s*RW\s+[+-]?\d+\s+FLAT\s+"[^"\r\n]')
@@ -111,13 +113,23 @@ def create_type(text: str) -> str:
 
 def content_ids(text: str) -> tuple[int, int] | None:
     """(the image's content id, its parent's), or None where the text does not tell both."""
-    own, parent = _CID.search(text), _PARENT_CID.search(text)
-    return None if own is None or parent is None else (int(own[1], 16), int(parent[1], 16))
+    own, parent = _first_number(text, "CID="), _first_number(text, "parentCID=")
+    return None if own is None or parent is None else (own, parent)
+
+
+def _first_number(text: str, name: str) -> int | None:
+    """The number behind the first `name`, as C reads one into 32 bits."""
+    at = text.find(name)
+    found = _CID_VALUE.match(text, at + len(name)) if at >= 0 else None
+    if found is None:
+        return None
+    number = int(found[0], 16)
+    return (min(number, _LARGEST_READ) if number >= 0 else max(number, -_LARGEST_READ)) & NO_PARENT
 
 
 def with_content_id(text: str, cid: int) -> str:
     """The text with another content id of the image."""
-    return _CID.sub(f"CID={cid:08x}", text, count=1)
+    return _OWN_CID.sub(f"CID={cid:08x}", text, count=1)
 
 
 def parent_name(text: str) -> str:
