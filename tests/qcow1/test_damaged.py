@@ -1,6 +1,7 @@
 """Headers and tables that are wrong: QEMU's words, no traceback, no memory for what a header claims."""
 
 import errno
+import json
 import struct
 import tracemalloc
 from pathlib import Path
@@ -138,3 +139,24 @@ def test_a_table_that_lies_on_another_one(tmp_path: Path) -> None:
             assert bytes(await node.pread(10 * 512, 512)) == b"\1" * 512
 
     run(body)
+
+
+@needs_qemu
+def test_the_map_of_a_place_between_sectors_is_qemus(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    make(path, MiB)
+    data = bytearray(path.read_bytes().ljust(8192, b"\0"))
+    struct.pack_into(">Q", data, 48, 4096)
+    struct.pack_into(">2Q", data, 4096, 8193, 12288)
+    path.write_bytes(bytes(data).ljust(MiB, b"\0"))
+    told = json.loads(tool("qemu-img", "map", "--output=json", "-f", "qcow", path).stdout)
+
+    async def body() -> list[int | None]:
+        async with opened(path) as node:
+            for attempt in (node.pread(0, 4096), node.pwrite(0, b"\1" * 512)):
+                with pytest.raises(BlockError) as caught:
+                    await attempt
+                assert caught.value.errno == errno.EIO
+            return [(await node.block_status(at, MiB - at)).host_offset for at in (0, 4096)]
+
+    assert run(body) == [entry["offset"] for entry in told[:2]]

@@ -38,6 +38,7 @@ async def read(image: Image, offset: int, length: int) -> Buffer:
 
 async def _read_extent(image: Image, offset: int, extent: Extent) -> Buffer:
     if extent.kind is ClusterKind.NORMAL:
+        _check_place(extent)
         await image.event("read_aio")
         return await image.file.pread(extent.host, extent.length)
     if extent.kind is ClusterKind.COMPRESSED:
@@ -48,6 +49,12 @@ async def _read_extent(image: Image, offset: int, extent: Extent) -> Buffer:
         return bytes(extent.length)
     await image.event("read_backing_aio")
     return await backing.pread(offset, extent.length)
+
+
+def _check_place(extent: Extent) -> None:
+    """Raise EIO for a place between sectors, as QEMU does for who reads or writes there."""
+    if extent.host % SECTOR_SIZE:
+        raise BlockError.from_errno(errno.EIO)
 
 
 async def _decompressed(image: Image, entries: Sequence[int]) -> bytes:
@@ -80,6 +87,7 @@ async def write(image: Image, offset: int, data: Buffer) -> None:
             if extent.kind is not ClusterKind.NORMAL:
                 await _write_anew(image, offset + done, extent, rest[: extent.length])
         if extent.kind is ClusterKind.NORMAL:
+            _check_place(extent)
             await image.event("write_aio")
             await image.file.pwrite(extent.host, rest[: extent.length])
         done += extent.length

@@ -11,7 +11,6 @@ import enum
 import errno
 from typing import TYPE_CHECKING, NamedTuple
 
-from backcheck_engine.block.request import SECTOR_SIZE
 from backcheck_engine.drivers.format.qcow.header import ENTRY_BYTES
 from backcheck_engine.drivers.format.qcow.tables import COMPRESSED, Table, Tables
 from backcheck_engine.errors import BlockError
@@ -37,7 +36,7 @@ class Extent(NamedTuple):
     kind: ClusterKind
     length: int
     host: int = 0
-    """Where the first byte lies in the file, of a normal extent."""
+    """Where the first byte lies in the file, of a normal extent; in a damaged image perhaps between sectors."""
     entries: tuple[int, ...] = ()
     """The L2 entries of a compressed extent, one for each cluster it touches."""
 
@@ -151,11 +150,9 @@ class Image:
 
 
 def _kind(entry: int) -> ClusterKind:
-    """The kind of one cluster. Raises EIO for a place between sectors, as QEMU does."""
+    """The kind of one cluster."""
     if entry & COMPRESSED:
         return ClusterKind.COMPRESSED
-    if entry % SECTOR_SIZE:
-        raise BlockError.from_errno(errno.EIO)
     return ClusterKind.NORMAL if entry else ClusterKind.UNALLOCATED
 
 
