@@ -152,6 +152,8 @@ def test_empty_steps_count_by_their_title() -> None:
         ("", "g:1: a golden begins"),
         ("case 1 x\n", "g:1: a golden begins"),
         ("case 001 x\nconfirmed\nfoo\n", "g:3: 'foo' is not"),
+        ("case 001 x\nconfirmed engine, nobody\n", "g:2: 'nobody' confirms nothing"),
+        ("case 001 x\n\n-> stop\n", "g:2: the head of a golden says who gave the answer"),
         ("case 001 x\nconfirmed\nnot [zzz]: why\n", "g:3: 'zzz'"),
         ("case 001 x\nconfirmed\n\n== x\nnonsense\n", "g:5: 'nonsense' is no line"),
         ("case 001 x\nconfirmed\n\n[engine] -> x\n", "g:4: 'engine'"),

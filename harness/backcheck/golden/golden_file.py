@@ -27,6 +27,9 @@ from backcheck.golden.guards import ALWAYS, Context, Guard, parse_guard
 from backcheck.normalise import normalise
 from backcheck.transcript import Entry, Transcript
 
+CONFIRMING = re.compile(r"engine|qemu-(?P<release>\d+\.\d+)")
+"""Whose name may stand behind `confirmed`."""
+
 _CASE = re.compile(r"case (?P<number>\d{3,}) (?P<slug>[a-z0-9-]+)")
 _CONFIRMED = re.compile(r"confirmed(?: (?P<names>\S+(?:, \S+)*))?")
 _NOT = re.compile(r"not \[(?P<guard>[^]]*)\]: (?P<reason>.+)")
@@ -256,13 +259,16 @@ def _parse_header(lines: Sequence[str], where: str) -> Header:
     first = _CASE.fullmatch(lines[0]) if lines else None
     if first is None:
         raise GoldenError("a golden begins with 'case NNN its-slug'", f"{where}:1")
-    confirmed: tuple[str, ...] = ()
+    confirmed: tuple[str, ...] | None = None
     not_on: list[tuple[str, str]] = []
     unconfirmed = None
     for number, text in enumerate(lines[1:], 2):
         place = f"{where}:{number}"
         if match := _CONFIRMED.fullmatch(text):
-            confirmed = tuple((match["names"] or "").split(", ")) if match["names"] else ()
+            confirmed = tuple(match["names"].split(", ")) if match["names"] else ()
+            for name in confirmed:
+                if not CONFIRMING.fullmatch(name):
+                    raise GoldenError(f"'{name}' confirms nothing: 'engine' can, and a release as 'qemu-7.2'", place)
         elif match := _NOT.fullmatch(text):
             parse_guard(match["guard"], where=place, engine_allowed=True)
             not_on.append((match["guard"], match["reason"]))
@@ -270,6 +276,8 @@ def _parse_header(lines: Sequence[str], where: str) -> Header:
             unconfirmed = match["reason"]
         else:
             raise GoldenError(f"'{text}' is not 'confirmed …', 'not [guard]: reason' or 'unconfirmed: reason'", place)
+    if confirmed is None:
+        raise GoldenError("the head of a golden says who gave the answer: 'confirmed engine, qemu-7.2'", f"{where}:2")
     return Header(
         number=first["number"],
         slug=first["slug"],

@@ -4,16 +4,21 @@ It is what a mismatch leaves as NNN.out.new, and what review shows and writes. A
 answers otherwise than the same release of QEMU does not come into it.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backcheck.definition import CaseDefinition
-from backcheck.golden.golden_file import Answer, Golden, Header, compare_answers, expected_answer, render_golden
+from backcheck.golden.golden_file import (
+    CONFIRMING,
+    Answer,
+    Golden,
+    Header,
+    compare_answers,
+    expected_answer,
+    render_golden,
+)
 from backcheck.golden.guards import ENGINE, Context, parse_guard, release_number
 from backcheck.golden.merge import merge
-
-_CONFIRMING = re.compile(r"engine|qemu-(?P<release>\d+\.\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +133,13 @@ def _contexts(definition: CaseDefinition, name: str, release: str) -> list[Conte
 
 
 def _release_of(name: str, engine_release: str) -> str:
-    match = _CONFIRMING.fullmatch(name)
+    match = CONFIRMING.fullmatch(name)
     return (match["release"] if match else None) or engine_release
 
 
 def _counts(context: Context) -> bool:
     """Whether this name may stand behind `confirmed`: the engine as it is, or a QEMU."""
-    return bool(_CONFIRMING.fullmatch(context.implementation))
+    return bool(CONFIRMING.fullmatch(context.implementation))
 
 
 def _order(name: str) -> tuple[int, ...]:
