@@ -61,11 +61,11 @@ DEFAULT: Final = QEMU_10_0
 
 @functools.cache
 def current() -> Release:
-    """The release to imitate, read once from the environment.
+    """The release to imitate, read once from the environment; an empty variable is one that is not set.
 
     Raises OptionError when the variable names a release that was not observed.
     """
-    name = os.environ.get(ENVIRONMENT_VARIABLE, DEFAULT.name)
+    name = os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT.name
     for release in OBSERVED:
         if release.name == name:
             return release

@@ -28,6 +28,10 @@ def test_version(release: str) -> None:
     assert done.stdout.splitlines()[0] == f"QEMU emulator version {release}.0 (backcheck-engine)"
 
 
+def test_an_empty_release_is_none_at_all() -> None:
+    assert run("--version", release="").stdout.startswith("QEMU emulator version 10.0.0 ")
+
+
 def test_unknown_release() -> None:
     done = run("--version", release="6.6")
     assert done.returncode == 1
