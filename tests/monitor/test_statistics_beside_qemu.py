@@ -1,4 +1,4 @@
-"""What `query-blockstats` tells of devices and nodes, by real QEMUs and by the engine."""
+"""What `query-blockstats` and `info blockstats` tell of devices and nodes, by real QEMUs and by the engine."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ STEPS: list[Step] = [
     JOBS_END,
     DEVICES,
     NODES,
+    *(hmp(f"{line}info blockstats{more}") for line, more in (("", ""), ("help ", ""), ("", " d0"))),
 ]
 
 

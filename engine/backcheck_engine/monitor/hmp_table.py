@@ -192,6 +192,7 @@ INFO_COMMANDS: Final = (
         "hmp_block:info_block",
     ),
     HmpCommand(("block-jobs",), "", "", "show progress of ongoing block device operations", "hmp_job:info_block_jobs"),
+    HmpCommand(("blockstats",), "", "", "show block device statistics", "hmp_blockstats:info_blockstats"),
     HmpCommand(("iothreads",), "", "", "show iothreads", "hmp_machine:info_iothreads"),
     HmpCommand(("name",), "", "", "show the current VM name", "hmp_machine:info_name"),
     HmpCommand(("status",), "", "", "show the current VM status (running|paused)", "hmp_machine:info_status"),
