@@ -12,6 +12,7 @@ from backcheck_engine.commandline.errors import CommandLineError
 from backcheck_engine.complaints import complain, working_on
 from backcheck_engine.errors import EngineError, OptionError
 from backcheck_engine.monitor.block import add_node
+from backcheck_engine.release import QEMU_7_2
 
 if TYPE_CHECKING:
     from backcheck_engine.commandline.drives import DriveSettings
@@ -32,7 +33,9 @@ async def add_block_devices(context: Context, settings: Settings) -> None:
         try:
             context.objects.create(user_object.type_name, user_object.name, user_object.properties)
         except EngineError as error:
-            raise CommandLineError.at(user_object.location, error) from error
+            # Since 6.0 the option is not named: objects are made of a list that was parsed before.
+            place = user_object.location if context.release < QEMU_7_2 else ""
+            raise CommandLineError.at(place, error) from error
     for blockdev in settings.blockdevs:
         try:
             with working_on(blockdev.location):

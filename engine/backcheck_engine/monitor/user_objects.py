@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 IO_THREAD: Final = "iothread"
 THROTTLE_GROUP: Final = "throttle-group"
+SECRET: Final = "secret"
 _LIMIT_MEMBERS: Final = ("iops-size", *(f"{kind}{part}" for kind in KINDS for part in ("", "-max", "-max-length")))
 _OLD_PREFIX: Final = "x-"
 
@@ -151,12 +153,26 @@ class UserObjects:
             raise BlockError(f"attempt to add duplicate property '{name}' to object (type 'container')")
         if type_name == THROTTLE_GROUP:
             made = self._create_group(name, properties)
+        elif type_name == SECRET:
+            self._check_secret(properties)
         self._objects[name] = made or UserObject(type_name, name, properties)
 
     def _create_group(self, name: str, properties: JsonObject) -> UserObject:
         old = {key.removeprefix(_OLD_PREFIX): value for key, value in properties.items() if key != "limits"}
         limits = _changed_limits(ThrottleLimits(), {**old, **cast("JsonObject", properties.get("limits", {}))})
         return ThrottleGroupObject(name, properties, self._graph.throttle_groups.create(name, limits))
+
+    def _check_secret(self, properties: JsonObject) -> None:
+        """Refuse a secret that is not there. What it is, nothing here wants to know. Raises BlockError."""
+        file, key = properties.get("file"), properties.get("keyid")
+        if file is not None and "data" in properties:
+            raise BlockError("'file' and 'data' are mutually exclusive")
+        if file is None and "data" not in properties:
+            raise BlockError("Either 'file' or 'data' must be provided")
+        if file is not None:
+            _read_secret(str(file))
+        if key is not None and self.find(str(key), SECRET) is None:
+            raise BlockError(f"No secret with id '{key}'")
 
     def delete(self, name: str) -> None:
         """Take an object away. Raises BlockError when there is none, or when it is used."""
@@ -172,6 +188,20 @@ class UserObjects:
                 )
             self._graph.throttle_groups.delete(found.group)
         del self._objects[name]
+
+
+def _read_secret(path: str) -> None:
+    """Raise BlockError, in the words of GLib, for a file that cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise BlockError(f"Unable to read {path}: Failed to open file “{path}”: {error.strerror}") from error
+    try:
+        os.read(descriptor, 1)
+    except OSError as error:
+        raise BlockError(f"Unable to read {path}: Error reading file “{path}”: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
 
 
 def _changed_limits(limits: ThrottleLimits, members: JsonValue) -> ThrottleLimits:

@@ -265,8 +265,8 @@ class FileDriver(Driver):
         return DriverInfo(cluster_size=0)
 
     def specific_info(self) -> JsonObject | None:
-        """Since 8.0 there is one, with nothing in it on most file systems."""
-        return {"type": self.format_name, "data": {}} if release.current() > release.QEMU_7_2 else None
+        """Since 8.0 there is one, with nothing in it on most file systems; a device's is called so too."""
+        return {"type": "file", "data": {}} if release.current() > release.QEMU_7_2 else None
 
     def has_zero_init(self) -> bool:
         return True

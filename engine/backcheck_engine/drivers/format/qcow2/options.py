@@ -77,6 +77,8 @@ def take_options(options: Options, header: Header, *, discards: bool) -> Runtime
     """Take the driver's options; `discards` is whether the node passes discards on. Raises BlockError."""
     lazy = options.take_bool("lazy-refcounts", Compatible.LAZY_REFCOUNTS in header.compatible)
     l2_size, refcount_size = _cache_sizes(options, header)
+    if options.take_int("cache-clean-interval", 0) >= 2**32:
+        raise BlockError("Cache clean interval too big", errno.EINVAL)
     overlap = _overlap_check(options)
     if header.version < 3 and lazy:
         raise BlockError(
@@ -89,7 +91,6 @@ def take_options(options: Options, header: Header, *, discards: bool) -> Runtime
     keep = options.take_bool("discard-no-unref", False)
     if keep and header.version < 3:
         raise BlockError("discard-no-unref is only supported since qcow2 version 3", errno.EINVAL)
-    options.take_int("cache-clean-interval", 0)
     return RuntimeOptions(
         lazy_refcounts=lazy,
         discards=frozenset(kinds),
