@@ -1,7 +1,8 @@
 """Host clusters: their refcounts in the file, and finding, taking and freeing them.
 
 Rules of this file: everything happens under the metadata lock; a refcount reaches the file before an entry that uses
-the cluster, and falls only after the last such entry is gone (the caches' dependencies see to that).
+the cluster, and falls only after the last such entry is gone (the caches' dependencies see to that); a cluster that
+became free is taken again only when no entry in the file refers to it, and no discard of it is still to come.
 """
 
 from __future__ import annotations
@@ -118,6 +119,7 @@ class Refcounts:
         bits = self._geometry.cluster_bits
         count = self._geometry.clusters(length)
         while True:
+            await self._release_freed()
             start = self._free_index
             if beyond_file:
                 start = max(start, self._geometry.clusters(self._image.file.size))
@@ -241,9 +243,24 @@ class Refcounts:
             else:
                 self._discards.append((offset, self._geometry.cluster_size))
 
+    async def _release_freed(self) -> None:
+        """Make free clusters ready for somebody else's data, which goes there at once.
+
+        Raises BlockError when entries that referred to them cannot be written.
+        """
+        await self.cache.write_dependency()
+        await self.pass_discards()
+
     async def pass_discards(self) -> None:
         """Tell the file about clusters that became free. Failures do not matter."""
         discards, self._discards = self._discards, []
+        if not discards:
+            return
+        try:
+            # What a killed program leaves must not refer to what is discarded.
+            await self._image.l2.write_back()
+        except BlockError:
+            return
         for offset, length in discards:
             try:
                 await self._image.file.discard(offset, length)
@@ -296,6 +313,7 @@ class Refcounts:
         """Give the range `index` a refcount block, in a free cluster at or after `after`."""
         geometry = self._geometry
         bits = geometry.refcount_block_bits
+        await self._release_freed()
         cluster = await self._find_free(1, after)
         owner = cluster >> bits
         if owner >= len(self.table):
