@@ -7,6 +7,7 @@ import errno
 import struct
 import sys
 from array import array
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -141,34 +142,39 @@ class Image:
         await self.file.pwrite(0, pack_header(header))
         self.header = header
 
-    async def _write_field(self, offset: int, data: bytes, **changes: Any) -> None:
-        await self.file.pwrite(offset, data)
-        await self.flush_file()
+    async def _write_fields(self, offset: int, kinds: str, **changes: Any) -> None:
+        """Write neighbouring fields of the header, durably. Of a failure the file shows nothing, if it still can."""
+        old = struct.pack(kinds, *(getattr(self.header, name) for name in changes))
+        try:
+            await self.file.pwrite(offset, struct.pack(kinds, *changes.values()))
+            await self.flush_file()
+        except BlockError:
+            # The old tables stay in force here: to whoever opens the file, what goes into them must not be lost.
+            with suppress(BlockError):
+                await self.file.pwrite(offset, old)
+            raise
         self.header = replace(self.header, **changes)
 
     async def set_size(self, size: int) -> None:
         """Record a new size of the disk."""
-        await self._write_field(_SIZE_AT, struct.pack(">Q", size), size=size)
+        await self._write_fields(_SIZE_AT, ">Q", size=size)
         self.size = size
 
     async def set_l1(self, offset: int, entries: int) -> None:
         """Make the header refer to another L1 table."""
-        await self._write_field(_L1_AT, struct.pack(">IQ", entries, offset), l1_offset=offset, l1_size=entries)
+        await self._write_fields(_L1_AT, ">IQ", l1_size=entries, l1_offset=offset)
 
     async def set_refcount_table(self, offset: int, clusters: int) -> None:
         """Make the header refer to another refcount table."""
-        await self._write_field(
-            _REFCOUNT_TABLE_AT,
-            struct.pack(">QI", offset, clusters),
-            refcount_table_offset=offset,
-            refcount_table_clusters=clusters,
+        await self._write_fields(
+            _REFCOUNT_TABLE_AT, ">QI", refcount_table_offset=offset, refcount_table_clusters=clusters
         )
 
     async def set_incompatible(self, bit: Incompatible, on: bool) -> None:
         """Set or clear an incompatible feature bit, durably."""
         bits = self.header.incompatible | bit if on else self.header.incompatible & ~bit
         if bits != self.header.incompatible:
-            await self._write_field(_INCOMPATIBLE_AT, struct.pack(">Q", bits), incompatible=bits)
+            await self._write_fields(_INCOMPATIBLE_AT, ">Q", incompatible=bits)
 
     async def mark_dirty(self) -> None:
         """Before refcounts may lag behind: set the dirty bit, where lazy refcounts are in force."""

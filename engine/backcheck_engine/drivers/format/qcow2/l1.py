@@ -87,8 +87,11 @@ class L1Table:
         try:
             table = await self._fill_l2_table(index, offset, old_offset)
         except BaseException:
-            self.set(index, old_entry)
             with suppress(BlockError):
+                if self.entries[index] != old_entry:
+                    # The file may refer to the new table already, and does not know that this failed.
+                    self.set(index, old_entry)
+                    await self.write_back()
                 await image.refcounts.free(offset, geometry.cluster_size, DiscardKind.ALWAYS)
             raise
         if old_offset:
@@ -168,9 +171,15 @@ class L1Table:
         table = self.entries[:]
         table.extend(zero_words(size - len(table)))
         offset = await image.refcounts.allocate(8 * size)
-        await image.refcounts.cache.flush()
-        await image.event("l1_grow_write_table")
-        await image.write_metadata(offset, pack_words(table), Section.NONE)
+        try:
+            await image.refcounts.cache.flush()
+            await image.event("l1_grow_write_table")
+            await image.write_metadata(offset, pack_words(table), Section.NONE)
+            await image.flush_file()
+        except BaseException:
+            with suppress(BlockError):
+                await image.refcounts.free(offset, 8 * size, DiscardKind.OTHER)
+            raise
         await image.event("l1_grow_activate_table")
         old_offset, old_length = image.header.l1_offset, 8 * len(self.entries)
         await image.set_l1(offset, size)
