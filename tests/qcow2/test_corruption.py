@@ -1,5 +1,7 @@
 """An image that turns out to be corrupt in use: marked, reported once, and refused from then on, as by QEMU."""
 
+import asyncio
+import errno
 import re
 import struct
 from pathlib import Path
@@ -11,6 +13,7 @@ from backcheck_engine.block.node import Node
 from backcheck_engine.block.opening import open_node
 from backcheck_engine.errors import BlockError
 from tests.qcow2.qemu import needs_qemu, opened, qemu_img, qemu_io, run, tool
+from tests.qcow2.write_log import record_writes
 
 CLUSTER = 65536
 COPIED = 1 << 63
@@ -152,3 +155,38 @@ def test_a_dirty_image_is_repaired_when_it_is_opened(tmp_path: Path) -> None:
     run(use)
     assert int.from_bytes(path.read_bytes()[72:80], "big") == 0
     qemu_img("check", path)
+
+
+@needs_qemu
+def test_an_image_that_cannot_be_marked_is_given_up_all_the_same(image: Path) -> None:
+    _word(image, L2, L1 | COPIED)
+
+    async def use() -> None:
+        async with opened(image) as node:
+            driver = node.file.driver
+
+            async def fail() -> None:
+                raise BlockError.from_errno(errno.EIO)
+
+            driver.flush = fail  # type: ignore[method-assign]
+            with pytest.raises(BlockError, match="Input/output error"):
+                await node.pwrite(0, bytes(4096))
+            with pytest.raises(BlockError, match="No medium found"):
+                await node.pwrite(512 << 10, bytes(4096))
+
+    run(use)
+
+
+@needs_qemu
+def test_requests_that_waited_change_no_table_of_an_image_that_is_given_up(image: Path) -> None:
+    _word(image, L2, L1 | COPIED)
+
+    async def use() -> None:
+        async with opened(image) as node:
+            log = record_writes(node.file)
+            writes = [node.pwrite(offset << 10, b"\x02" * 4096) for offset in (0, 512, 768)]
+            await asyncio.gather(*writes, node.flush(), return_exceptions=True)
+            after = next(number for number, (offset, _) in enumerate(log) if offset < CLUSTER)
+            assert [offset for offset, _ in log[after + 1 :] if offset < DATA] == []
+
+    run(use)

@@ -123,7 +123,11 @@ class Image:
         await self.file.pwrite(offset, data)
 
     async def check_metadata_write(self, offset: int, length: int, ignored: Section) -> None:
-        """Refuse to write over other metadata, and give the image up when that was about to happen."""
+        """Refuse to write over other metadata, and give the image up when that was about to happen.
+
+        Raises ENOMEDIUM for an image that was given up, perhaps while the request waited.
+        """
+        self.check_usable()
         section = self.metadata.find(offset, length, ignored)
         if section is not None:
             await self.corruption(
@@ -203,10 +207,11 @@ class Image:
         listener = self.node.graph.on_corruption
         if listener is not None:
             listener(self.node, message, offset, length, fatal)
-        if fatal:
-            await self.set_incompatible(Incompatible.CORRUPT, True)
-            self.is_lost = True
         self._told_corruption = True
+        if fatal:
+            self.is_lost = True
+            with suppress(BlockError):
+                await self.set_incompatible(Incompatible.CORRUPT, True)
 
     def check_usable(self) -> None:
         """Refuse requests on an image that was given up."""
