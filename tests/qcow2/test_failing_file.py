@@ -88,3 +88,23 @@ def test_a_kill_after_a_failed_copy_of_a_table_finds_no_data_in_its_place(number
     _is_sound(path)
     _is_sound(crashed)
     qemu_io(crashed, "read -P 2 0 4k", "read -P 1 1M 1M", "read -P 1 3M 5M")
+
+
+@needs_qemu
+@pytest.mark.parametrize("number", range(1, 15))
+def test_a_disk_that_could_not_grow_has_its_old_size_and_grows_again(number: int, tmp_path: Path) -> None:
+    path, backing = tmp_path / "t.qcow2", tmp_path / "backing.raw"
+    backing.write_bytes(b"\x05" * 4 * MiB)
+    qemu_img("create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", "-b", backing, "-F", "raw", path, "1M")
+
+    async def use() -> None:
+        async with opened(path) as node:
+            _fail_once(node, number)
+            with pytest.raises(BlockError, match="Input/output error"):
+                await node.truncate(3 * MiB + 512, exact=True)
+            assert node.driver.size() == MiB
+            await node.truncate(3 * MiB + 512, exact=True)
+
+    run(use)
+    _is_sound(path)
+    qemu_io(path, "read -P 5 0 1M", "read -P 0 1M 2M", "read -P 0 3M 512")

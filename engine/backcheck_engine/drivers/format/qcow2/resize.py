@@ -44,13 +44,17 @@ class Resizer:
         if size < image.size and preallocation != "off":
             raise BlockError("Preallocation can't be used for shrinking an image", errno.EINVAL)
         await self._writer.settle(0, max(size, image.size))
+        old = image.size
         try:
-            if size < image.size:
+            if size < old:
                 await self._shrink(size, exact)
             else:
                 await self._grow(size, exact, preallocation, zero)
             await image.flush_caches()
             await image.set_size(size)
+        except BaseException:
+            image.size = old
+            raise
         finally:
             image.lock.release()
 
