@@ -1,4 +1,4 @@
-"""A place that was freed and is taken again: nothing refers to it any more, and no late discard reaches it."""
+"""A place that was freed, discarded, taken again: nothing refers to it any more, and no late discard reaches it."""
 
 import random
 from pathlib import Path
@@ -85,3 +85,25 @@ def test_a_killed_program_leaves_compressed_clusters_old_or_new(lazy: bool, tmp_
     for count in range(len(log) + 1):
         crashed.write_bytes(replay(start, log[:count]))
         assert run(look) == [], f"after {count} of {len(log)} writes"
+
+
+@needs_qemu
+def test_a_killed_program_leaves_an_emptied_overlay_with_its_content_or_its_backings(tmp_path: Path) -> None:
+    path, backing, crashed = tmp_path / "t.qcow2", tmp_path / "backing.raw", tmp_path / "crashed.qcow2"
+    backing.write_bytes(b"\x05" * MiB)
+    qemu_img("create", "-q", "-f", "qcow2", "-b", backing, "-F", "raw", path)
+    qemu_io(path, "write -P 5 0 1M")
+    start = path.read_bytes()
+    log: list[Write] = []
+
+    async def use() -> None:
+        async with opened(path) as node:
+            recorded = record_writes(node.file)
+            await node.driver.make_empty()
+            log.extend(recorded)
+
+    run(use)
+    assert log
+    for count in range(len(log) + 1):
+        crashed.write_bytes(replay(start, log[:count]))
+        qemu_io(crashed, "read -P 5 0 1M")
