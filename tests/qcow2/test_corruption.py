@@ -158,7 +158,7 @@ def test_a_dirty_image_is_repaired_when_it_is_opened(tmp_path: Path) -> None:
 
 
 @needs_qemu
-def test_an_image_that_cannot_be_marked_is_given_up_all_the_same(image: Path) -> None:
+def test_an_image_whose_mark_cannot_be_flushed_is_given_up_all_the_same(image: Path) -> None:
     _word(image, L2, L1 | COPIED)
 
     async def use() -> None:
@@ -175,6 +175,7 @@ def test_an_image_that_cannot_be_marked_is_given_up_all_the_same(image: Path) ->
                 await node.pwrite(512 << 10, bytes(4096))
 
     run(use)
+    assert "cannot be opened read/write" in tool("qemu-io", "-f", "qcow2", "-c", "read 0 4k", image).stderr
 
 
 @needs_qemu

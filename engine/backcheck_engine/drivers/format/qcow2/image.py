@@ -154,8 +154,9 @@ class Image:
             await self.flush_file()
         except BlockError:
             # The old tables stay in force here: to whoever opens the file, what goes into them must not be lost.
-            with suppress(BlockError):
-                await self.file.pwrite(offset, old)
+            if not self.is_lost:
+                with suppress(BlockError):
+                    await self.file.pwrite(offset, old)
             raise
         self.header = replace(self.header, **changes)
 
