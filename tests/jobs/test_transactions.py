@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from itertools import product
+
+import pytest
 
 from backcheck_engine.block.backend import BlockBackend
+from backcheck_engine.block.graph import Graph
 from backcheck_engine.block.permissions import Permission
+from backcheck_engine.errors import BlockError
 from backcheck_engine.jobs.backup_actions import BlockdevBackupAction
 from backcheck_engine.jobs.backup_options import BackupOptions, SyncMode
+from backcheck_engine.jobs.bitmap_actions import (
+    BitmapClearAction,
+    BitmapDisableAction,
+    BitmapEnableAction,
+    BitmapMergeAction,
+    BitmapReference,
+)
+from backcheck_engine.jobs.group import JobGroup
 from backcheck_engine.jobs.transaction import Action, run_transaction
-from tests.jobs.machine import START, SUCCESS, Fault, Machine, memory_node, refused, run
+from tests.jobs.machine import START, SUCCESS, Fault, KiB, Machine, MiB, memory_node, refused, run
+
+CHANGES: dict[str, Callable[[Graph, BitmapReference], Action]] = {
+    "clear": BitmapClearAction,
+    "disable": BitmapDisableAction,
+    "enable": BitmapEnableAction,
+    "merge": lambda graph, bitmap: BitmapMergeAction(graph, bitmap, ["other"]),
+}
 
 
 class TwoDisks(Machine):
@@ -144,5 +164,34 @@ def test_grouped_cancelling_one_cancels_all() -> None:
         await machine.until_state("null", "j1")
         assert machine.lane("j0")[4:] == ["aborting", "BLOCK_JOB_CANCELLED", "concluded", "null"]
         assert machine.lane("j1")[4:] == ["waiting", "aborting", "BLOCK_JOB_CANCELLED", "concluded", "null"]
+
+    run(story)
+
+
+class SlowFailure(Action):
+    """Takes long enough for guests to write, and then fails."""
+
+    def __init__(self, *writes: Awaitable[None]) -> None:
+        self._writes = writes
+
+    async def prepare(self, group: JobGroup) -> None:
+        for write in self._writes:
+            await write
+        raise BlockError("too late")
+
+
+@pytest.mark.parametrize("names", [[*names] for length in (1, 2) for names in product(CHANGES, repeat=length)])
+def test_what_guests_write_before_a_transaction_fails_stays_marked(names: list[str]) -> None:
+    async def story() -> None:
+        machine = TwoDisks()
+        bitmap = machine.source_node.bitmaps.create(64 * KiB, name="b")
+        machine.source_node.bitmaps.create(64 * KiB, name="other", recording=False).set(MiB, 1)
+        bitmap.set(0, 1)
+        changes = [CHANGES[name](machine.graph, BitmapReference(node="disk0", name="b")) for name in names]
+        write = machine.guest.pwrite(3 * MiB, bytes(512))
+        assert await refused(machine.transaction(*changes, SlowFailure(write))) == "too late"
+        assert [start // KiB for start, _ in bitmap.runs()] == [0, 3 * KiB]
+        assert bitmap.recording
+        assert len(machine.source_node.bitmaps) == 2
 
     run(story)

@@ -1,7 +1,8 @@
 """What clients do with dirty bitmaps, as actions of a transaction; a command does one of them by itself.
 
 All of it happens in `prepare`, so that the next action of the same transaction finds it done; `abort` puts every bit
-back. Only a removal waits for `commit`: until then the bitmap is busy and still there, though no longer in the image.
+back, and keeps what guests have written meanwhile: the actions that follow may take their time, and QEMU forgets it.
+Only a removal waits for `commit`: until then the bitmap is busy and still there, though no longer in the image.
 """
 
 from __future__ import annotations
@@ -50,8 +51,28 @@ class BitmapReference:
 
 async def do_alone(action: Action) -> None:
     """Do an action on a bitmap outside of a transaction: nothing is drained. Raises EngineError."""
-    await action.prepare(JobGroup())
-    await action.commit()
+    try:
+        await action.prepare(JobGroup())
+        await action.commit()
+    finally:
+        await action.clean()
+
+
+class WritesSince:
+    """What is written from now on, where `bitmap` of `node` records it, until `end`. Raises BlockError (ENOMEM)."""
+
+    def __init__(self, node: Node, bitmap: DirtyBitmap) -> None:
+        self._node: Final = node
+        self._bitmap: Final = bitmap
+        self._noted: Final = node.bitmaps.create(bitmap.granularity, recording=bitmap.recording)
+
+    def mark(self) -> None:
+        """Mark it in the bitmap, whatever has become of that meanwhile."""
+        self._bitmap.merge_from(self._noted)
+
+    def end(self) -> None:
+        """Note no more."""
+        self._node.bitmaps.remove(self._noted)
 
 
 class BitmapAddAction(Action):
@@ -128,17 +149,23 @@ class BitmapClearAction(Action):
     def __init__(self, graph: Graph, reference: BitmapReference) -> None:
         self._graph: Final = graph
         self._reference: Final = reference
-        self._before: tuple[DirtyBitmap, SavedBits] | None = None
+        self._before: tuple[DirtyBitmap, SavedBits, WritesSince] | None = None
 
     async def prepare(self, group: JobGroup) -> None:
-        _, bitmap = self._reference.find(self._graph)
+        node, bitmap = self._reference.find(self._graph)
         check_usable(bitmap)
-        self._before = bitmap, bitmap.take_bits()
+        since = WritesSince(node, bitmap)
+        self._before = bitmap, bitmap.take_bits(), since
 
     async def abort(self) -> None:
         if self._before is not None:
-            bitmap, bits = self._before
+            bitmap, bits, since = self._before
             bitmap.restore_bits(bits)
+            since.mark()
+
+    async def clean(self) -> None:
+        if self._before is not None:
+            self._before[2].end()
 
 
 class BitmapRecordingAction(Action):
@@ -149,18 +176,23 @@ class BitmapRecordingAction(Action):
     def __init__(self, graph: Graph, reference: BitmapReference) -> None:
         self._graph: Final = graph
         self._reference: Final = reference
-        self._before: tuple[DirtyBitmap, bool] | None = None
+        self._before: tuple[DirtyBitmap, bool, WritesSince] | None = None
 
     async def prepare(self, group: JobGroup) -> None:
-        _, bitmap = self._reference.find(self._graph)
+        node, bitmap = self._reference.find(self._graph)
         check_usable(bitmap, allow_read_only=True)
-        self._before = bitmap, bitmap.recording
+        self._before = bitmap, bitmap.recording, WritesSince(node, bitmap)
         bitmap.recording = self.records
 
     async def abort(self) -> None:
         if self._before is not None:
-            bitmap, recorded = self._before
+            bitmap, recorded, since = self._before
             bitmap.recording = recorded
+            since.mark()
+
+    async def clean(self) -> None:
+        if self._before is not None:
+            self._before[2].end()
 
 
 class BitmapEnableAction(BitmapRecordingAction):
@@ -186,13 +218,13 @@ class BitmapMergeAction(Action):
         self._graph: Final = graph
         self._target: Final = target
         self._sources: Final = sources
-        self._before: tuple[DirtyBitmap, SavedBits] | None = None
+        self._before: tuple[DirtyBitmap, SavedBits, WritesSince] | None = None
 
     async def prepare(self, group: JobGroup) -> None:
         node, target = self._target.find(self._graph)
         sources = self._usable_sources(node, target)
         if sources:
-            self._before = target, target.save_bits()
+            self._before = target, target.save_bits(), WritesSince(node, target)
         for source in sources:
             target.merge_from(source)
 
@@ -221,8 +253,13 @@ class BitmapMergeAction(Action):
 
     async def abort(self) -> None:
         if self._before is not None:
-            target, bits = self._before
+            target, bits, since = self._before
             target.restore_bits(bits)
+            since.mark()
+
+    async def clean(self) -> None:
+        if self._before is not None:
+            self._before[2].end()
 
 
 def _check_writable(node: Node, problem: str) -> None:
