@@ -98,8 +98,9 @@ def requests(connect: Connect) -> list[str]:
     client.request(FLUSH, 5, 5)
     for offset, length, flags in ((196608, 65536, 0), (SIZE - 448, 60000, 0), (196608, 65536, 1), (0, 0, 0)):
         client.request(TRIM, offset, length, flags)
-    for offset, length in ((0, 65536), (0, MOST + 1), (SIZE, 1)):
+    for offset, length in ((0, 65536), (0, MOST + 1), (SIZE, 1), (700001, 5), (SIZE - 5, 5)):
         client.request(CACHE, offset, length)
+    client.request(STATUS, 655360, SIZE - 655360)
     for length, flags in ((65536, 0), (65536, 2), (512, 3), (65536, 16), (512, 4), (0xFFFFFFFF, 0), (0, 0)):
         client.request(ZERO, 0, length, flags)
     for offset, length, flags in ((0, 65536, 8), (0, 0, 0), (65536, 100, 0), (131073, 7, 0), (SIZE, 1, 0), (0, 10, 4)):

@@ -243,6 +243,22 @@ class BlockBackend:
         finally:
             self._leave()
 
+    async def bring_near(self, offset: int, length: int) -> None:
+        """Read, and store in the medium itself what layers below it hold; EPERM where that cannot be written."""
+        await self._enter()
+        try:
+            self._check_range(offset, length)
+            if self.throttle:
+                await self.throttle.admit(IoDirection.READ, length)
+            node = self.inserted_node()
+            if BLK_CO_PREADV.is_on:
+                BLK_CO_PREADV(self, node, offset, length, 0)
+            if node.read_only and length and await node.is_allocated(offset, length) != (True, length):
+                raise BlockError.from_errno(errno.EPERM)
+            await node.pread_storing(offset, length)
+        finally:
+            self._leave()
+
     async def pwrite(self, offset: int, data: Buffer, flags: RequestFlag = RequestFlag.NONE) -> None:
         """Write `data`."""
         await self._enter()

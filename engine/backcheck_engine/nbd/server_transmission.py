@@ -203,8 +203,8 @@ class Transmission:
         return await _doing("reading from file failed", self._backend.pread(offset, length))
 
     async def _cache(self, request: Request, data: Buffer) -> None:
-        """Reading is what brings data near."""
-        await _doing("caching data failed", self._backend.pread(request.offset, request.length))
+        """What is near is in the exported node itself."""
+        await _doing("caching data failed", self._backend.bring_near(request.offset, request.length))
         await self._succeed(request)
 
     async def _write(self, request: Request, data: Buffer) -> None:
