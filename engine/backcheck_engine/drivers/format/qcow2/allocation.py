@@ -52,6 +52,8 @@ class Refcounts:
         self.compressed = CompressedPlaces(self, image)
         """Where compressed data goes."""
         self._free_index = 0
+        self._has_freed = False
+        """Whether a cluster became free that nobody may have yet: entries in the file may refer to it."""
         self._discards: list[tuple[int, int]] = []
 
     async def load_table(self) -> None:
@@ -233,6 +235,7 @@ class Refcounts:
     def _freed(self, cluster: int, kind: DiscardKind) -> None:
         offset = cluster << self._geometry.cluster_bits
         self._free_index = min(self._free_index, cluster)
+        self._has_freed = True
         self.compressed.freed(offset)
         self.cache.forget(offset)
         self._image.l2.forget(offset)
@@ -244,11 +247,16 @@ class Refcounts:
                 self._discards.append((offset, self._geometry.cluster_size))
 
     async def _release_freed(self) -> None:
-        """Make free clusters ready for somebody else's data, which goes there at once.
+        """Make clusters that became free ready for somebody else's data, which goes there at once.
 
-        Raises BlockError when entries that referred to them cannot be written.
+        What a killed program leaves must not refer to them; that also power may fail costs nobody a flush here, as in
+        QEMU. Raises BlockError when the entries cannot be written.
         """
-        await self.cache.write_dependency()
+        if not self._has_freed:
+            return
+        await self._image.l1.write_back()
+        await self._image.l2.write_back()
+        self._has_freed = False
         await self.pass_discards()
 
     async def pass_discards(self) -> None:

@@ -20,7 +20,7 @@ async def inactivate_image(image: Image) -> BlockError | None:
     It may be called again, for what failed.
     """
     failure = await _store_bitmaps(image)
-    if not image.node.is_writable:
+    if image.is_lost or not image.node.is_writable:
         return failure
     for name, write in (("L2 table", _write_tables), ("refcount block", _write_refcounts)):
         try:

@@ -87,11 +87,10 @@ class L1Table:
         try:
             table = await self._fill_l2_table(index, offset, old_offset)
         except BaseException:
+            if self.entries[index] != old_entry:
+                # The file may refer to the new table already: nobody has its place before this is written.
+                self.set(index, old_entry)
             with suppress(BlockError):
-                if self.entries[index] != old_entry:
-                    # The file may refer to the new table already, and does not know that this failed.
-                    self.set(index, old_entry)
-                    await self.write_back()
                 await image.refcounts.free(offset, geometry.cluster_size, DiscardKind.ALWAYS)
             raise
         if old_offset:
