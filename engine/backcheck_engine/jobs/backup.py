@@ -161,7 +161,9 @@ class BackupJob(BlockJob):
         if not self._is_old:
             # A pass that sleeps does not see what failed before it is cancelled itself.
             is_asleep = self._call is not None and self._call.is_sleeping
-            self._target_gave_up = self._target.driver.cancel_in_flight() and not is_asleep
+            # A group may ask twice, and the second time nothing is in flight any more.
+            if self._target.driver.cancel_in_flight() and not is_asleep:
+                self._target_gave_up = True
         super().request_cancel()
 
     def interrupt(self) -> None:
